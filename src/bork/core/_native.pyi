@@ -1,0 +1,177 @@
+"""The native engine. Only ``bork.core`` names this module.
+
+Buffers go in, ``bytes`` or buffer objects come out. The GIL is released in every call that can take longer than
+50 microseconds. Errors are raised as the classes of ``bork.errors``.
+"""
+
+from collections.abc import Sequence
+from typing import final
+
+from typing_extensions import Buffer
+
+VERSION: str
+
+# ---- names and digests -------------------------------------------------------------------------------------------
+
+def digest(data: Buffer) -> bytes:
+    """BLAKE3 of ``data``: the name of packs, indexes and key objects.  # 32 bytes"""
+
+# ---- keys --------------------------------------------------------------------------------------------------------
+
+@final
+class Keys:
+    """The secrets of one repository. They never become Python objects, and are wiped when this object is freed."""
+
+    @staticmethod
+    def generate(repository_id: bytes, suite: int) -> Keys:
+        """New random secrets. ``suite``: 1 AES-256-GCM, 2 ChaCha20-Poly1305, 3 keyed BLAKE3 without encryption."""
+    @staticmethod
+    def public(repository_id: bytes) -> Keys:
+        """The well-known secrets of mode ``none``: suite 3, integrity against accidents only."""
+    @staticmethod
+    def open(key_object: bytes, passphrase: bytes, repository_id: bytes) -> Keys:
+        """Open a key object. Raises PassphraseWrong, KeyInvalid, KeyMismatch (other repository)."""
+    def seal(self, passphrase: bytes, *, memory_kib: int, passes: int, lanes: int) -> bytes:
+        """A key object for this passphrase. Cost: argon2id, 64 MiB x 3 passes take about 0.1 s."""
+    @property
+    def suite(self) -> int: ...
+    def archive_name(self, name: bytes) -> bytes:
+        """Keyed hash of an archive's name: the name of its head in ``archives/``.  # 32 bytes"""
+    def seal_head(self, name: bytes, plain: bytes) -> bytes:
+        """The bytes of an archive head object. See docs/format/archive.md."""
+    def open_head(self, object_name: bytes, data: bytes) -> bytes:
+        """The plain JSON of a head. ``object_name`` (32 bytes) is bound to it. Raises IntegrityError."""
+
+# ---- index -------------------------------------------------------------------------------------------------------
+
+@final
+class ChunkIndex:
+    """Where every chunk is: chunk id -> pack, object, offset. Memory-mapped tables, one for each index object."""
+
+    def __init__(self) -> None: ...
+    def add_sealed(self, keys: Keys, name: bytes, data: bytes, table_path: str | None) -> None:
+        """Open an index object; keep its table in ``table_path`` (written atomically), or in memory if ``None``."""
+    def add_table(self, name: bytes, table_path: str) -> bool:
+        """Map a table kept earlier. False (and nothing added) if the file is damaged or of another version."""
+    def add_toc(self, keys: Keys, pack_name: bytes, pack_length: int, head: bytes, tail: bytes) -> None:
+        """Add one pack by its own table of contents. ``head``: first 64 bytes; ``tail``: last bytes, see toc_length."""
+    @staticmethod
+    def toc_length(trailer: bytes) -> int:
+        """How many bytes at the end of a pack hold its table of contents; ``trailer``: its last 32 bytes."""
+    def packs(self) -> list[bytes]:
+        """Names of all packs known.  # 32 bytes each"""
+    def forget_packs(self, names: Sequence[bytes]) -> None:
+        """Treat chunks of these packs as absent (the storage does not hold them)."""
+    def __len__(self) -> int: ...
+    def totals(self) -> tuple[int, int, int]:
+        """(unique chunks, their plain bytes, their stored bytes)."""
+
+# ---- events of every engine --------------------------------------------------------------------------------------
+
+@final
+class PackBuffer:
+    """Bytes of a finished pack or index object; supports the buffer protocol (read-only, page aligned)."""
+
+    def __buffer__(self, flags: int, /) -> memoryview: ...
+    def __len__(self) -> int: ...
+
+@final
+class StorePack:
+    """Store these bytes as ``packs/<name>``, then call ``engine.stored(token)``."""
+
+    token: int
+    name: bytes
+    data: PackBuffer
+
+@final
+class StoreIndex:
+    """Store these bytes as ``indexes/<name>``, then call ``engine.stored(token)``."""
+
+    token: int
+    name: bytes
+    data: PackBuffer
+
+@final
+class Fetch:
+    """Read these ranges ``(pack name, offset, length)``, then call ``engine.fetched(token, [bytes, ...])``.
+
+    If one cannot be read, call ``engine.fetch_failed(token, message)``: the engine decides if it can go on.
+    """
+
+    token: int
+    ranges: list[tuple[bytes, int, int]]
+
+@final
+class Lines:
+    """Rendered text or JSON lines (with newlines) for the channel that the plan asked for."""
+
+    data: bytes
+
+@final
+class Data:
+    """Content bytes for ``extract --stdout``."""
+
+    data: bytes
+
+@final
+class Problem:
+    """One entry that could not be handled fully. The engine goes on; the exit code will say so.
+
+    ``kind``: ``changed`` | ``never_matched`` | ``io`` | ``permission`` | ``not_found`` | ``race`` | ``metadata``
+    | ``symlink_parent`` | ``path_traversal`` | ``damaged`` | ``orphan``.
+    """
+
+    kind: str
+    path: bytes
+    message: str
+
+@final
+class Done:
+    """The engine has finished; ``outcome`` holds its numbers (keys are documented at each engine)."""
+
+    outcome: dict[str, int | bytes | None]
+
+Event = StorePack | StoreIndex | Fetch | Lines | Data | Problem | Done
+
+# ---- engines -----------------------------------------------------------------------------------------------------
+# Each is a state machine: call next_event() until Done. It blocks (without the GIL) at most ``timeout_s`` seconds and
+# returns None then, so that the caller can show progress and see signals. cancel() makes the threads stop early;
+# dropping the object does the same. Plans are dicts, compiled once; unknown keys raise ValueError.
+
+@final
+class CreateEngine:
+    """Back up. Outcome keys: root (bytes), items, files, original_size, compressed_size, deduplicated_size,
+    chunks, chunks_new, directories_size... see docs/architecture.md."""
+
+    def __init__(self, plan: dict[str, object], keys: Keys, index: ChunkIndex) -> None: ...
+    def next_event(self, timeout_s: float) -> Event | None: ...
+    def stored(self, token: int) -> None: ...
+    def fetched(self, token: int, data: Sequence[bytes]) -> None: ...
+    def fetch_failed(self, token: int, message: str) -> None: ...
+    def progress(self) -> tuple[int, int, int, int, bytes]:
+        """(original size, compressed size, deduplicated size, files, current path)."""
+    def cancel(self) -> None: ...
+
+@final
+class ReadEngine:
+    """Read an archive: ``mode`` in the plan is ``extract``, ``stdout`` or ``list``."""
+
+    def __init__(self, plan: dict[str, object], keys: Keys, index: ChunkIndex) -> None: ...
+    def next_event(self, timeout_s: float) -> Event | None: ...
+    def fetched(self, token: int, data: Sequence[bytes]) -> None: ...
+    def fetch_failed(self, token: int, message: str) -> None: ...
+    def progress(self) -> tuple[int, int, int, int, bytes]:
+        """(bytes written, bytes in all, 0, items, current path)."""
+    def cancel(self) -> None: ...
+
+@final
+class CheckEngine:
+    """Check packs (hash = name, table of contents, index) and archives (every reference resolves)."""
+
+    def __init__(self, plan: dict[str, object], keys: Keys | None, index: ChunkIndex) -> None: ...
+    def next_event(self, timeout_s: float) -> Event | None: ...
+    def fetched(self, token: int, data: Sequence[bytes]) -> None: ...
+    def fetch_failed(self, token: int, message: str) -> None: ...
+    def progress(self) -> tuple[int, int, int, int, bytes]:
+        """(packs or archives done, in all, 0, objects, name)."""
+    def cancel(self) -> None: ...
