@@ -61,12 +61,13 @@ pub fn path_hash(path: &[u8]) -> u64 {
     (hash ^ hash >> 32).wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 16
 }
 
-/// Refuses a path that cannot be stored: empty, absolute, with an empty, `.` or `..` component, or a zero byte.
+/// Refuses a path that cannot be stored: absolute, with an empty, `.` or `..` component, or a zero byte. The empty
+/// path is the root of the archive itself (shown as `.`).
 pub fn check_path(path: &[u8]) -> Result<()> {
-    if path.is_empty() || path.len() > PATH_LENGTH_MAX || path.contains(&0) {
-        return malformed("path", "it is empty, too long, or holds a zero byte");
+    if path.len() > PATH_LENGTH_MAX || path.contains(&0) {
+        return malformed("path", "it is too long, or holds a zero byte");
     }
-    if path.split(|byte| *byte == b'/').any(|name| matches!(name, b"" | b"." | b"..")) && path != b"." {
+    if !path.is_empty() && path.split(|byte| *byte == b'/').any(|name| matches!(name, b"" | b"." | b"..")) {
         return malformed("path", "a component is empty, '.' or '..'");
     }
     Ok(())
@@ -230,7 +231,7 @@ impl<'a> LeafReader<'a> {
     pub fn resume(bytes: &'a [u8], position: usize, path: Vec<u8>) -> Result<Self> {
         let mut reader = Reader::new(bytes, WHAT);
         reader.take(position)?;
-        Ok(LeafReader { reader, first: path.is_empty(), path })
+        Ok(LeafReader { reader, first: position <= 2, path })
     }
 
     /// How many bytes have been read.

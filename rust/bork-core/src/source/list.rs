@@ -1,0 +1,74 @@
+//! Paths given one by one (`--paths-from-stdin`, `--paths-from-command`) instead of being walked.
+
+use crate::walk::{Root, RootKind};
+use bork_format::node::compare;
+use std::io::{self, Read};
+
+/// A source of delimited paths.
+pub struct PathList<R> {
+    /// Where to read.
+    pub source: R,
+    /// What stands between paths; `\0` or `\n` mostly.
+    pub delimiter: Vec<u8>,
+}
+
+impl<R: Read> PathList<R> {
+    /// Reads all paths, sorted into tree order. Memory: the paths themselves, since an archive is sorted and the
+    /// list need not be.
+    pub fn read(mut self) -> io::Result<Vec<Root>> {
+        let mut bytes = Vec::new();
+        self.source.read_to_end(&mut bytes)?;
+        let mut roots: Vec<Root> = split(&bytes, &self.delimiter)
+            .filter(|path| !path.is_empty())
+            .map(|path| Root { source: path.to_vec(), stored: stored_path(path), kind: RootKind::Entry })
+            .collect();
+        roots.sort_by(|a, b| compare(&a.stored, &b.stored));
+        roots.dedup_by(|a, b| a.stored == b.stored);
+        Ok(roots)
+    }
+}
+
+fn split<'a>(bytes: &'a [u8], delimiter: &'a [u8]) -> impl Iterator<Item = &'a [u8]> {
+    let mut rest = Some(bytes);
+    std::iter::from_fn(move || {
+        let bytes = rest?;
+        match bytes.windows(delimiter.len().max(1)).position(|window| window == delimiter) {
+            Some(at) => {
+                rest = Some(&bytes[at + delimiter.len()..]);
+                Some(&bytes[..at])
+            }
+            None => {
+                rest = None;
+                Some(bytes)
+            }
+        }
+    })
+}
+
+/// Path in the archive: behind a slash-dot component if there is one, without leading slashes, `.` and `..`.
+pub fn stored_path(path: &[u8]) -> Vec<u8> {
+    let kept = path.windows(3).rposition(|window| window == b"/./").map_or(path, |at| &path[at + 3..]);
+    let mut names: Vec<&[u8]> = Vec::new();
+    for name in kept.split(|byte| *byte == b'/') {
+        match name {
+            b"" | b"." => {}
+            b".." => {
+                names.pop();
+            }
+            name => names.push(name),
+        }
+    }
+    names.join(&b'/')
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn paths_are_split_sorted_and_made_relative() {
+        let list = PathList { source: &b"/b/x\0a/./b\0\0/b\0../../c"[..], delimiter: b"\0".to_vec() };
+        let stored: Vec<_> = list.read().expect("memory").into_iter().map(|root| root.stored).collect();
+        assert_eq!(stored, [&b"b"[..], b"b/x", b"c"]);
+    }
+}

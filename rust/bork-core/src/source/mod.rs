@@ -1,0 +1,26 @@
+//! The source half of a backup: workers that look at entries, read what changed, cut and identify it.
+//!
+//! ```text
+//! walker --units--> workers --(id, bytes)--> sink          (dedup, compress, seal, pack: the other half)
+//!                      |  ^--tasks: buffers of large files, work of the other half
+//!                      +--results--> assembler              (items in tree order)
+//! ```
+//!
+//! Every queue is bounded: units and tasks by their channels, results by the window of units that may be in flight,
+//! buffers by their pool. A worker that waits for a buffer works on tasks meanwhile, so nothing can wait in a circle.
+//! Memory: `threads + 3` buffers, 64 units, and the scratch buffer of each worker.
+
+mod change;
+mod file;
+mod hardlinks;
+mod list;
+mod options;
+mod status;
+mod worker;
+
+pub use change::{FilesCache, Unchanged};
+pub use file::Task;
+pub use list::PathList;
+pub use options::{Changed, SourceOptions, Stdin};
+pub use status::{LineFormat, escape_json, printable};
+pub use worker::{BodyBytes, Progress, Shared, UnitResult, Worker, WINDOW_UNITS};

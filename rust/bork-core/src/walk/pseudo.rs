@@ -1,0 +1,46 @@
+//! Pseudo file systems: views of the kernel, not data. Met inside a tree they are kept as empty directories.
+//! Reading through /proc for hours, or forever in its 256 GiB files, is what this prevents.
+
+use rustix::fd::BorrowedFd;
+use rustix::fs::{AtFlags, FileType, fstatfs, major, minor, statat};
+
+/// Magic numbers of `statfs(2)`, from linux/magic.h.
+const MAGICS: [u32; 20] = [
+    0x0000_9fa0, // proc
+    0x6265_6572, // sysfs
+    0x0000_1cd1, // devpts
+    0x0027_e0eb, // cgroup
+    0x6367_7270, // cgroup2
+    0x7363_6673, // securityfs
+    0x6462_6720, // debugfs
+    0x7472_6163, // tracefs
+    0xcafe_4a11, // bpf
+    0x6165_676c, // pstore
+    0xde5e_81e4, // efivarfs
+    0x6265_6570, // configfs
+    0x1980_0202, // mqueue
+    0x4249_4e4d, // binfmt_misc
+    0x6573_5543, // fusectl
+    0xf97c_ff8c, // selinuxfs
+    0x4341_5d53, // smackfs
+    0x6759_6969, // rpc_pipefs
+    0x6e66_7364, // nfsd
+    0x0000_0187, // autofs: a look must not trigger a mount
+];
+const TMPFS: u32 = 0x0102_1994;
+const RAMFS: u32 = 0x8584_58f6;
+
+/// Whether the directory lies on a pseudo file system. devtmpfs calls itself tmpfs; what tells it is `null`, the
+/// character device 1:3, in its root.
+pub fn is_pseudo(dir: BorrowedFd<'_>) -> bool {
+    let Ok(statfs) = fstatfs(dir) else { return false };
+    let magic = statfs.f_type as u32;
+    MAGICS.contains(&magic) || (matches!(magic, TMPFS | RAMFS) && has_null_device(dir))
+}
+
+fn has_null_device(dir: BorrowedFd<'_>) -> bool {
+    statat(dir, c"null", AtFlags::SYMLINK_NOFOLLOW).is_ok_and(|stat| {
+        FileType::from_raw_mode(stat.st_mode) == FileType::CharacterDevice
+            && (major(stat.st_rdev), minor(stat.st_rdev)) == (1, 3)
+    })
+}

@@ -1,0 +1,299 @@
+//! The walker: one thread that turns roots into a sequence of units.
+
+use super::directory::{Dir, NameKind, Names};
+use super::join::{Body, Join};
+use super::pseudo::is_pseudo;
+use super::roots::{Root, RootKind};
+use crate::pattern::{Decision, Matcher};
+use crate::problem::{Problem, ProblemKind};
+use crate::seam::Previous;
+use crate::stat::{stat_at, stat_fd};
+use bork_format::item::TYPE_DIRECTORY;
+use bork_format::node::check_path;
+use rustix::fs::{CWD, Mode, OFlags, openat};
+use rustix::io::Errno;
+use std::ffi::{CStr, CString};
+use std::io;
+use std::sync::Arc;
+
+/// Most entries of one unit: enough to make hand-overs cheap, few enough to spread a directory over workers.
+pub const UNIT_ENTRIES_MAX: usize = 256;
+const CACHE_TAG: &CStr = c"CACHEDIR.TAG";
+const CACHE_TAG_SIGNATURE: &[u8] = b"Signature: 8a477f597d28d172789f06886806bc55";
+
+/// What the walk leaves out.
+#[derive(Default)]
+pub struct WalkOptions {
+    /// Stay on the file system of each root.
+    pub one_file_system: bool,
+    /// Leave out directories with a valid CACHEDIR.TAG.
+    pub exclude_caches: bool,
+    /// Leave out directories that hold one of these names.
+    pub exclude_if_present: Vec<Vec<u8>>,
+    /// Keep the tag files of directories that are left out.
+    pub keep_exclude_tags: bool,
+    /// Patterns.
+    pub matcher: Matcher,
+}
+
+/// How a worker is to treat an entry.
+pub enum EntryKind {
+    /// A directory that is already open; it is an item of its own.
+    Directory(Arc<Dir>),
+    /// Not a directory, as far as known.
+    Other(NameKind),
+    /// The content of a descriptor.
+    Stdin,
+    /// Left out by a pattern or a tag: only reported.
+    Excluded,
+    /// Not readable: reported, nothing stored.
+    Failed(Problem),
+}
+
+/// One entry of a directory.
+pub struct Entry {
+    /// The directory that it is in.
+    pub dir: Arc<Dir>,
+    name: u32,
+    /// How to treat it.
+    pub kind: EntryKind,
+    /// Encoded body of the same path in the previous archive.
+    pub previous: Option<Body>,
+}
+
+/// A run of entries in tree order.
+#[derive(Default)]
+pub struct Unit {
+    /// Counts up from 0 without gaps.
+    pub sequence: u64,
+    /// At most [`UNIT_ENTRIES_MAX`].
+    pub entries: Vec<Entry>,
+    names: Vec<u8>,
+}
+
+impl Unit {
+    fn push(&mut self, dir: &Arc<Dir>, name: &CStr, kind: EntryKind, previous: Option<Body>) {
+        let start = self.names.len() as u32;
+        self.names.extend_from_slice(name.to_bytes_with_nul());
+        self.entries.push(Entry { dir: Arc::clone(dir), name: start, kind, previous });
+    }
+
+    /// Name of one of its entries; empty for a root that is its own directory.
+    pub fn name(&self, entry: &Entry) -> &CStr {
+        CStr::from_bytes_until_nul(&self.names[entry.name as usize..]).expect("stored with its zero byte")
+    }
+}
+
+struct Frame {
+    dir: Arc<Dir>,
+    names: Names,
+    device: u64,
+    /// A pattern left the directory itself out, but asked to look inside.
+    excluded: bool,
+}
+
+/// Walks roots in tree order.
+pub struct Walker<P> {
+    options: WalkOptions,
+    roots: std::vec::IntoIter<Root>,
+    frames: Vec<Frame>,
+    previous: Join<P>,
+    sequence: u64,
+    root_device: u64,
+}
+
+impl<P: Previous> Walker<P> {
+    /// `roots` come from [`super::sort_roots`].
+    pub fn new(roots: Vec<Root>, options: WalkOptions, previous: P) -> Self {
+        let previous = Join::new(previous);
+        Walker { options, roots: roots.into_iter(), frames: Vec::new(), previous, sequence: 0, root_device: 0 }
+    }
+
+    /// The next run of entries; `None` at the end.
+    pub fn next_unit(&mut self) -> Option<Unit> {
+        let mut unit = Unit { sequence: self.sequence, ..Unit::default() };
+        while unit.entries.len() < UNIT_ENTRIES_MAX {
+            let Some(frame) = self.frames.last_mut() else {
+                match self.roots.next() {
+                    Some(root) => self.start_root(&root, &mut unit),
+                    None => break,
+                }
+                continue;
+            };
+            let Some((name, kind)) = frame.names.advance() else {
+                self.frames.pop();
+                continue;
+            };
+            let (dir, name) = (Arc::clone(&frame.dir), CString::from(name));
+            let (device, excluded) = (frame.device, frame.excluded);
+            self.visit(&dir, &name, kind, device, excluded, &mut unit);
+        }
+        self.sequence += 1;
+        (!unit.entries.is_empty()).then_some(unit)
+    }
+
+    fn start_root(&mut self, root: &Root, unit: &mut Unit) {
+        if root.kind == RootKind::Stdin {
+            return start_stdin(root, unit);
+        }
+        let (parent, name) = split(&root.source);
+        let (parent, name) = if root.stored.is_empty() { (&root.source[..], &b""[..]) } else { (parent, name) };
+        let stored_parent = if root.stored.is_empty() { &b""[..] } else { split_stored(&root.stored) };
+        let opened = CString::new(if parent.is_empty() { b"." } else { parent })
+            .map_err(|_| Errno::INVAL)
+            .and_then(|path| openat(CWD, path, OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC, Mode::empty()));
+        let shown_parent = if parent == b"." { Vec::new() } else { parent.to_vec() };
+        // A parent that cannot be opened is reported at the root's own path, through an entry without a place.
+        let (dir, failure) = match opened {
+            Ok(fd) => (Arc::new(Dir::new(fd, stored_parent.to_vec(), shown_parent)), None),
+            Err(error) => {
+                let Ok(here) = openat(CWD, c".", OFlags::PATH | OFlags::CLOEXEC, Mode::empty()) else { return };
+                let dir = Dir::new(here, stored_parent.to_vec(), shown_parent);
+                (Arc::new(dir), Some(Problem::from_io("open", error)))
+            }
+        };
+        let Ok(name) = CString::new(name) else { return };
+        let stat = if name.is_empty() { stat_fd(dir.fd()) } else { stat_at(dir.fd(), &name) };
+        let failure = failure.or_else(|| stat.as_ref().err().map(|error| Problem::of_io("stat", error)));
+        if let Some(problem) = failure {
+            unit.push(&dir, &name, EntryKind::Failed(problem), None);
+            return;
+        }
+        let (device, is_directory) = stat.map_or((0, false), |stat| (stat.device, stat.mode & 0o170_000 == TYPE_DIRECTORY));
+        self.root_device = device;
+        let kind = if is_directory { NameKind::Directory } else { NameKind::Other };
+        self.visit(&dir, &name, kind, device, false, unit);
+        if root.kind == RootKind::Entry {
+            self.frames.clear();
+        }
+    }
+
+    fn visit(&mut self, dir: &Arc<Dir>, name: &CStr, kind: NameKind, device: u64, excluded: bool, unit: &mut Unit) {
+        let hidden_directory = kind == NameKind::Unknown
+            && stat_at(dir.fd(), name).is_ok_and(|stat| stat.mode & 0o170_000 == TYPE_DIRECTORY);
+        let kind = if hidden_directory { NameKind::Directory } else { kind };
+        let decision = self.decide(dir, name);
+        let is_excluded = match decision {
+            Decision::Default => excluded,
+            Decision::Include => false,
+            Decision::Exclude | Decision::ExcludeNoRecurse => true,
+        };
+        let stored = dir.stored(name.to_bytes());
+        if check_path(&stored).is_err() {
+            let problem = Problem::new(ProblemKind::Io, "its path is longer than 65,535 bytes");
+            unit.push(dir, name, EntryKind::Failed(problem), None);
+            return;
+        }
+        if kind == NameKind::Directory && decision != Decision::ExcludeNoRecurse {
+            self.enter(dir, name, stored, device, is_excluded, unit);
+        } else if is_excluded {
+            unit.push(dir, name, EntryKind::Excluded, None);
+        } else {
+            let previous = self.previous.find(&stored);
+            unit.push(dir, name, EntryKind::Other(kind), previous);
+        }
+    }
+
+    fn decide(&self, dir: &Dir, name: &CStr) -> Decision {
+        if self.options.matcher.is_empty() {
+            return Decision::Default;
+        }
+        let shown = dir.shown(name.to_bytes());
+        self.options.matcher.decide(shown.strip_prefix(b"/").unwrap_or(&shown))
+    }
+
+    fn enter(&mut self, dir: &Arc<Dir>, name: &CStr, stored: Vec<u8>, device: u64, excluded: bool, unit: &mut Unit) {
+        let is_root = self.frames.is_empty();
+        let opened = Dir::open_at(dir.fd(), if name.is_empty() { c"." } else { name }).and_then(|fd| {
+            let child = Arc::new(Dir::new(fd, stored, dir.shown(name.to_bytes())));
+            let stat = stat_fd(child.fd())?;
+            Ok((child, stat.device))
+        });
+        let (child, child_device) = match opened {
+            Ok(opened) => opened,
+            Err(error) => return self.unreadable(dir, name, &error, excluded, unit),
+        };
+        let other_device = child_device != device;
+        let stays_empty = !is_root
+            && other_device
+            && ((self.options.one_file_system && child_device != self.root_device) || is_pseudo(child.fd()));
+        let names = if stays_empty { Ok(Names::default()) } else { Names::read(child.fd()) };
+        let mut names = match names {
+            Ok(names) => names,
+            Err(error) => {
+                unit.push(dir, name, EntryKind::Failed(Problem::from_io("readdir", error)), None);
+                Names::default()
+            }
+        };
+        let tags = self.tags(&child, &names);
+        if !tags.is_empty() {
+            if excluded || !self.options.keep_exclude_tags {
+                unit.push(dir, name, EntryKind::Excluded, None);
+                return;
+            }
+            names.retain(|name| tags.iter().any(|tag| tag == name));
+        }
+        if excluded {
+            unit.push(dir, name, EntryKind::Excluded, None);
+        } else {
+            let previous = self.previous.find(&child.path);
+            unit.push(dir, name, EntryKind::Directory(Arc::clone(&child)), previous);
+        }
+        self.frames.push(Frame { dir: child, names, device: child_device, excluded });
+    }
+
+    /// A directory that cannot be opened still is an item (its metadata can be read); its content is a problem.
+    fn unreadable(&mut self, dir: &Arc<Dir>, name: &CStr, error: &io::Error, excluded: bool, unit: &mut Unit) {
+        if excluded {
+            unit.push(dir, name, EntryKind::Excluded, None);
+            return;
+        }
+        unit.push(dir, name, EntryKind::Failed(Problem::of_io("dir_open", error)), None);
+    }
+
+    /// The tag files that make the directory one to be left out.
+    fn tags(&self, dir: &Dir, names: &Names) -> Vec<Vec<u8>> {
+        let mut tags = Vec::new();
+        if self.options.exclude_caches && names.contains(CACHE_TAG.to_bytes()) && has_cache_signature(dir) {
+            tags.push(CACHE_TAG.to_bytes().to_vec());
+        }
+        tags.extend(self.options.exclude_if_present.iter().filter(|tag| names.contains(tag)).cloned());
+        tags
+    }
+}
+
+fn start_stdin(root: &Root, unit: &mut Unit) {
+    let parent = split_stored(&root.stored);
+    let name = root.stored.strip_prefix(parent).unwrap_or(&root.stored);
+    let name = CString::new(name.strip_prefix(b"/").unwrap_or(name));
+    let here = openat(CWD, c".", OFlags::PATH | OFlags::CLOEXEC, Mode::empty());
+    if let (Ok(name), Ok(here)) = (name, here) {
+        let dir = Arc::new(Dir::new(here, parent.to_vec(), parent.to_vec()));
+        unit.push(&dir, &name, EntryKind::Stdin, None);
+    }
+}
+
+fn has_cache_signature(dir: &Dir) -> bool {
+    let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::CLOEXEC;
+    let mut start = [0; CACHE_TAG_SIGNATURE.len()];
+    openat(dir.fd(), CACHE_TAG, flags, Mode::empty())
+        .and_then(|fd| rustix::io::pread(&fd, &mut start, 0))
+        .is_ok_and(|length| start[..length] == *CACHE_TAG_SIGNATURE)
+}
+
+/// Parent and last component of a path on the machine.
+fn split(path: &[u8]) -> (&[u8], &[u8]) {
+    let path = match path.iter().rposition(|byte| *byte != b'/') {
+        Some(last) => &path[..=last],
+        None => path,
+    };
+    match path.iter().rposition(|byte| *byte == b'/') {
+        Some(0) => (b"/", &path[1..]),
+        Some(at) => (&path[..at], &path[at + 1..]),
+        None => (b"", path),
+    }
+}
+
+fn split_stored(path: &[u8]) -> &[u8] {
+    path.iter().rposition(|byte| *byte == b'/').map_or(b"", |at| &path[..at])
+}

@@ -1,0 +1,229 @@
+//! The writing half of restore: entries are put back below one directory, and nowhere else.
+//!
+//! An archive may come from an attacker, and another attacker may move things about in the target while we write. So
+//! no path is ever given to the kernel: each directory is held as an open descriptor, each name is one component that
+//! is checked first, no symbolic link is followed, no existing file is opened, and an existing entry is removed before
+//! a new one is made with `O_EXCL`. A parent that is a symbolic link is refused; as an item it is replaced.
+//!
+//! The order is Borg's, with its scars: data, then owner (which clears set-uid bits and capabilities), then extended
+//! attributes, ACL and mode, then times, then file flags, since an immutable file takes no times. Directories come
+//! after all their children: a [`Directory`] sets its own attributes when the last reference to it is dropped, so
+//! memory and descriptors are bounded by the work in flight and the depth of the tree.
+//!
+//! Restoring small files is bound by the journal of the file system, so no call is made that changes nothing: a file
+//! is created with its final permissions, and one `statx` (which costs no journal) tells what is still wrong.
+
+mod attributes;
+mod directory;
+mod entries;
+mod special;
+
+use std::path::Path;
+use std::sync::atomic::AtomicBool;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use bork_format::item::{Item, Time};
+use rustix::fs::Mode;
+use rustix::thread::{CapabilitySet, UnshareFlags};
+use rustix::time::{ClockId, clock_gettime};
+
+pub use crate::direct::write_at;
+use crate::metadata::NameCache;
+use crate::problem::{Problem, ProblemKind, printable};
+pub use directory::Directory;
+pub use entries::set_length;
+
+/// Which attributes to restore. The default is all of them, with ids by name.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Options {
+    /// Use numeric ids even where a name is known.
+    pub numeric_ids: bool,
+    /// Restore extended attributes, file capabilities among them.
+    pub xattrs: bool,
+    /// Restore POSIX ACLs.
+    pub acls: bool,
+    /// Restore file flags.
+    pub flags: bool,
+}
+
+impl Default for Options {
+    fn default() -> Self {
+        Options { numeric_ids: false, xattrs: true, acls: true, flags: true }
+    }
+}
+
+/// Shared by all threads of one restore; a clone is another reference to it.
+#[derive(Debug, Clone)]
+pub struct Writer(Arc<Context>);
+
+#[derive(Debug)]
+struct Context {
+    options: Options,
+    /// Whether owners can be set: `CAP_CHOWN`.
+    privileged: bool,
+    /// Groups that an unprivileged process may give its files to.
+    groups: Vec<u32>,
+    /// Mode of parents that the archive does not describe.
+    parent_mode: Mode,
+    /// When the restore began: an entry born then or later was made by this restore, or by a race with it.
+    start: Time,
+    /// Cleared when the kernel has no `openat2`.
+    has_openat2: AtomicBool,
+    names: Mutex<NameCache>,
+    problems: Mutex<Vec<(Vec<u8>, Problem)>>,
+}
+
+impl Writer {
+    /// A writer that maps names to ids with `names`: this machine's, or those of a foreign root. Waits for the next tick
+    /// of the clock of file systems, at most 10 ms.
+    pub fn new(options: Options, names: NameCache) -> Self {
+        let privileged = rustix::thread::capabilities(None).map_or_else(
+            |_| rustix::process::geteuid().is_root(),
+            |sets| sets.effective.contains(CapabilitySet::CHOWN),
+        );
+        let mut groups: Vec<u32> =
+            rustix::process::getgroups().unwrap_or_default().into_iter().map(|gid| gid.as_raw()).collect();
+        groups.push(rustix::process::getegid().as_raw());
+        Writer(Arc::new(Context {
+            options,
+            privileged,
+            groups,
+            parent_mode: Mode::from_raw_mode(0o777 & !process_umask()),
+            start: next_tick(),
+            has_openat2: AtomicBool::new(true),
+            names: Mutex::new(names),
+            problems: Mutex::default(),
+        }))
+    }
+
+    /// Whether owners are restored: the process has `CAP_CHOWN`.
+    pub fn is_privileged(&self) -> bool {
+        self.0.privileged
+    }
+
+    /// Opens the directory below which everything is restored. It must exist; links in this path are followed, since
+    /// the user typed it. Nothing of the directory itself is changed.
+    ///
+    /// # Errors
+    /// The path cannot be opened as a directory.
+    pub fn open_root(&self, path: &Path) -> Result<Arc<Directory>, Problem> {
+        Directory::open_root(self, path, None)
+    }
+
+    /// As [`Writer::open_root`], and the directory gets the attributes of `item` at the end, as any other.
+    ///
+    /// # Errors
+    /// The path cannot be opened as a directory, or the item is none.
+    pub fn restore_root(&self, path: &Path, item_path: &[u8], item: Item) -> Result<Arc<Directory>, Problem> {
+        Directory::open_root(self, path, Some((item_path, item)))
+    }
+
+    /// Takes the problems met so far with attributes, each with the path of its entry. Call it now and then: they
+    /// are kept in memory. Directories report when they are dropped, so the last call comes after the last drop.
+    pub fn take_problems(&self) -> Vec<(Vec<u8>, Problem)> {
+        std::mem::take(&mut self.0.problems.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+}
+
+impl Context {
+    fn report(&self, path: &[u8], problems: Vec<Problem>) {
+        if problems.is_empty() {
+            return;
+        }
+        let mut sink = self.problems.lock().unwrap_or_else(PoisonError::into_inner);
+        sink.extend(problems.into_iter().map(|problem| (path.to_vec(), problem)));
+    }
+
+    /// Runs `work` with the name cache, or with none if only numbers count.
+    fn with_names<T>(&self, work: impl FnOnce(Option<&mut NameCache>) -> T) -> T {
+        if self.options.numeric_ids {
+            return work(None);
+        }
+        work(Some(&mut self.names.lock().unwrap_or_else(PoisonError::into_inner)))
+    }
+}
+
+/// Makes a worker thread create entries with exactly the mode that is asked for: it leaves the file system context
+/// that the threads of a process share (`unshare(CLONE_FS)`) and sets its own umask to zero. Without it, restoring is
+/// as correct, but costs a `chmod` for modes that the umask cuts.
+///
+/// Call it once on each thread that was started for this work. On the main thread it does nothing, because the
+/// working directory there is the one that the caller changes and expects its threads to share. Returns whether it
+/// took effect.
+pub fn prepare_thread() -> bool {
+    if rustix::thread::gettid() == rustix::process::getpid() {
+        return false;
+    }
+    // SAFETY: the call is unsafe because of CLONE_FILES, which is not asked for.
+    if unsafe { rustix::thread::unshare_unsafe(UnshareFlags::FS) }.is_err() {
+        return false;
+    }
+    rustix::process::umask(Mode::empty());
+    true
+}
+
+/// Waits for the clock that stamps files to advance, and returns its new time. So every entry that was there before
+/// has an earlier birth time, and every one made from now on has not.
+fn next_tick() -> Time {
+    let now = || {
+        let now = clock_gettime(ClockId::RealtimeCoarse);
+        Time { seconds: now.tv_sec, nanoseconds: now.tv_nsec as u32 }
+    };
+    let before = now();
+    loop {
+        std::thread::sleep(Duration::from_micros(500));
+        let tick = now();
+        if tick != before {
+            return tick;
+        }
+    }
+}
+
+/// The umask of the process, without setting it (which would hit all threads for a moment); 022 where `/proc` does not
+/// tell.
+fn process_umask() -> u32 {
+    let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
+    let line = status.lines().find_map(|line| line.strip_prefix("Umask:"));
+    line.and_then(|value| u32::from_str_radix(value.trim(), 8).ok()).unwrap_or(0o022) & 0o777
+}
+
+/// Refuses names that are not exactly one component.
+fn check_name(name: &[u8]) -> Result<(), Problem> {
+    if name.is_empty() || name == b"." || name == b".." || name.contains(&b'/') || name.contains(&0) {
+        let message = format!("the name \"{}\" would lead elsewhere", printable(name));
+        return Err(Problem::new(ProblemKind::PathTraversal, message));
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_single_components_are_names() {
+        for name in [&b""[..], b".", b"..", b"/", b"a/b", b"/a", b"a/", b"a\0", b"\0", b"../a"] {
+            assert_eq!(check_name(name).unwrap_err().kind, ProblemKind::PathTraversal, "{name:?}");
+        }
+        for name in [&b"a"[..], b"...", b"..a", b" ", b"\n", b"\xff", b"\\..\\"] {
+            check_name(name).unwrap();
+        }
+    }
+
+    #[test]
+    fn a_prepared_thread_has_its_own_umask_and_the_process_keeps_its_own() {
+        let before = process_umask();
+        let prepared = std::thread::spawn(|| {
+            let prepared = prepare_thread();
+            (prepared, rustix::process::umask(Mode::empty()).as_raw_mode())
+        });
+        let (prepared, umask) = prepared.join().unwrap();
+        if !prepared {
+            eprintln!("skipped: unshare is not permitted here");
+            return;
+        }
+        assert_eq!(umask, 0);
+        assert_eq!(process_umask(), before);
+    }
+}

@@ -1,0 +1,405 @@
+//! The create engine: both halves of a backup in one process.
+//!
+//! ```text
+//! previous (thread) --leaves--> walker (thread) --units--> workers (threads) --results--> assembler (thread)
+//!                                                          |  sinks: dedup, compress,     | leaves and tree,
+//!                                                          v  seal, pack                  v Done
+//!                                                        port --------- events ---------> driver
+//! ```
+//!
+//! The assembler puts results into order and cuts leaves; hashing, compressing and sealing a leaf is a task for a
+//! worker again. So the only work done one after the other is reading names and copying item bodies.
+
+use crate::error::EngineError;
+use crate::half::{Half, LocalSink, PackOptions, metadata_compressor};
+use crate::index::ChunkIndex;
+use crate::objects::ObjectReader;
+use crate::port::{Event, Outcome, Port};
+use crate::secrets::Keys;
+use crate::tree::{LeafStream, PreviousLeaves, TreeBuilder};
+use bork_core::seam::{NoPrevious, Previous, Stop};
+use bork_core::source::{PathList, Progress, Shared, SourceOptions, Task, UnitResult, WINDOW_UNITS, Worker};
+use bork_core::walk::{Root, Unit, WalkOptions, Walker, sort_roots};
+use bork_format::Id;
+use bork_format::node::{LeafBuilder, Summary};
+use bork_format::pack::ObjectKind;
+use crossbeam_channel::{Receiver, RecvTimeoutError, SendTimeoutError, Sender, bounded, unbounded};
+use std::collections::{BTreeMap, VecDeque};
+use std::fs::File;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, OnceLock};
+use std::thread::JoinHandle;
+use std::time::Duration;
+
+const POLL: Duration = Duration::from_millis(50);
+/// Bytes of status lines that are collected before they are handed to the driver.
+const LINES_LENGTH: usize = 64 << 10;
+/// A buffer of a large file holds at least two longest chunks. Unit: bytes.
+const BUFFER_LENGTH_MIN: usize = 4 << 20;
+
+/// What is to be backed up, and how.
+pub struct CreatePlan {
+    /// Worker threads, at least 1.
+    pub threads: usize,
+    /// Roots in any order.
+    pub roots: Vec<Root>,
+    /// Paths given one by one, with their delimiter, besides the roots.
+    pub path_list: Option<(File, Vec<u8>)>,
+    /// What the walk leaves out.
+    pub walk: WalkOptions,
+    /// What is read and how.
+    pub source: SourceOptions,
+    /// How it is stored.
+    pub packs: PackOptions,
+    /// Root node of the previous archive.
+    pub previous: Option<Id>,
+}
+
+/// A running backup.
+pub struct CreateEngine {
+    port: Arc<Port>,
+    half: Arc<Half>,
+    shared: Arc<Shared<LocalSink>>,
+    threads: Vec<JoinHandle<()>>,
+}
+
+impl CreateEngine {
+    /// Starts the threads.
+    pub fn start(plan: CreatePlan, keys: Arc<Keys>, index: Arc<ChunkIndex>) -> Result<Self, EngineError> {
+        let port = Port::new();
+        let CreatePlan { threads, roots, path_list, walk, source, packs, previous } = plan;
+        let threads = threads.max(1);
+        let mut roots = roots;
+        if let Some((file, delimiter)) = path_list {
+            let listed = PathList { source: file, delimiter }.read();
+            roots.extend(listed.map_err(|error| EngineError::Plan(format!("the list of paths: {error}")))?);
+        }
+        let roots = sort_roots(roots).map_err(|error| EngineError::Plan(error.to_string()))?;
+        let half = Arc::new(Half::new(keys, Arc::clone(&index), Arc::clone(&port), packs, threads));
+        let buffer_length = BUFFER_LENGTH_MIN.max(2 * packs.chunk_length);
+        let (shared, units, results) = share(source, &half, threads, buffer_length);
+        let mut engine = CreateEngine { port, half, shared, threads: Vec::new() };
+        let (window, total) = (bounded(WINDOW_UNITS), Arc::new(OnceLock::new()));
+        engine.start_workers(threads)?;
+        engine.start_assembler(results, window.1, Arc::clone(&total), threads)?;
+        match previous {
+            Some(root) => {
+                let previous = engine.start_previous(root)?;
+                engine.start_walker(Walker::new, roots, walk, previous, units, window.0, total)?;
+            }
+            None => engine.start_walker(Walker::new, roots, walk, NoPrevious, units, window.0, total)?,
+        }
+        Ok(engine)
+    }
+
+    fn spawn(&mut self, name: &str, work: impl FnOnce() + Send + 'static) -> Result<(), EngineError> {
+        let thread = std::thread::Builder::new().name(name.into()).spawn(work);
+        let thread = thread.map_err(|error| EngineError::Internal(format!("no thread for {name}: {error}")));
+        self.threads.push(thread.inspect_err(|_| self.cancel())?);
+        Ok(())
+    }
+
+    fn start_workers(&mut self, threads: usize) -> Result<(), EngineError> {
+        for number in 0..threads {
+            let (shared, port) = (Arc::clone(&self.shared), Arc::clone(&self.port));
+            let sink = LocalSink::new(Arc::clone(&self.half))?;
+            self.spawn(&format!("worker {number}"), move || {
+                guard(&port, &shared.stop, || Worker::new(&shared, sink).run().map(drop));
+            })?;
+        }
+        Ok(())
+    }
+
+    fn start_previous(&mut self, root: Id) -> Result<PreviousLeaves, EngineError> {
+        let half = &self.half;
+        let reader = ObjectReader::new(Arc::clone(&half.keys), Arc::clone(&half.index), Arc::clone(&half.port));
+        let (previous, work) = PreviousLeaves::new(LeafStream::new(reader, root, None), Arc::clone(&self.port));
+        self.spawn("previous", work)?;
+        Ok(previous)
+    }
+
+    #[expect(clippy::too_many_arguments, reason = "the ends of all queues meet here, once")]
+    fn start_walker<P: Previous + 'static>(
+        &mut self,
+        make: fn(Vec<Root>, WalkOptions, P) -> Walker<P>,
+        roots: Vec<Root>,
+        options: WalkOptions,
+        previous: P,
+        units: Sender<Unit>,
+        window: Sender<()>,
+        total: Arc<OnceLock<u64>>,
+    ) -> Result<(), EngineError> {
+        let (shared, port) = (Arc::clone(&self.shared), Arc::clone(&self.port));
+        self.spawn("walker", move || {
+            guard(&port, &shared.stop, || {
+                let mut walker = make(roots, options, previous);
+                let mut count = 0;
+                while let Some(unit) = walker.next_unit() {
+                    count += 1;
+                    send(&window, (), &shared.stop)?;
+                    send(&units, unit, &shared.stop)?;
+                }
+                let _ = total.set(count);
+                Ok(())
+            });
+        })
+    }
+
+    fn start_assembler(
+        &mut self,
+        results: Receiver<UnitResult>,
+        window: Receiver<()>,
+        total: Arc<OnceLock<u64>>,
+        threads: usize,
+    ) -> Result<(), EngineError> {
+        let (shared, port, half) = (Arc::clone(&self.shared), Arc::clone(&self.port), Arc::clone(&self.half));
+        let compressor = metadata_compressor()?;
+        let mut assembler = Assembler {
+            leaf: LeafBuilder::default(),
+            tree: TreeBuilder::new(compressor),
+            leaves: VecDeque::new(),
+            leaf_number: 0,
+            done: unbounded(),
+            lines: Vec::new(),
+            numbers: Numbers::default(),
+            shared: Arc::clone(&shared),
+            half,
+        };
+        let workers: Vec<JoinHandle<()>> = self.threads.drain(..).collect();
+        debug_assert_eq!(workers.len(), threads);
+        self.spawn("assembler", move || {
+            guard(&port, &shared.stop, || assembler.run(&results, &window, &total, workers));
+        })
+    }
+
+    /// The port of the driver.
+    pub fn port(&self) -> &Port {
+        &self.port
+    }
+
+    /// Original, compressed and deduplicated size, files, current path.
+    pub fn progress(&self) -> (u64, u64, u64, u64, Vec<u8>) {
+        let (bytes, files, path) = self.shared.progress.read();
+        let counters = &self.half.counters;
+        let [compressed, new] = [&counters.compressed, &counters.deduplicated].map(|c| c.load(Ordering::Relaxed));
+        (bytes, compressed, new, files, path)
+    }
+
+    /// Makes all threads stop soon.
+    pub fn cancel(&self) {
+        self.port.cancel();
+        self.shared.stop.store(true, Ordering::Relaxed);
+    }
+}
+
+impl Drop for CreateEngine {
+    fn drop(&mut self) {
+        self.cancel();
+        for thread in self.threads.drain(..) {
+            let _ = thread.join();
+        }
+    }
+}
+
+type SharedParts = (Arc<Shared<LocalSink>>, Sender<Unit>, Receiver<UnitResult>);
+
+fn share(options: SourceOptions, half: &Arc<Half>, threads: usize, buffer_length: usize) -> SharedParts {
+    let (units_in, units) = bounded(2 * threads);
+    let (results, results_out) = bounded(WINDOW_UNITS + 1);
+    let buffers = bounded(threads + 3);
+    for _ in 0..threads + 3 {
+        // Zeroed memory costs nothing until it is touched.
+        let _ = buffers.0.try_send(vec![0; buffer_length]);
+    }
+    let shared = Shared {
+        options,
+        keys: half.keys.source().clone(),
+        progress: Progress::default(),
+        stop: AtomicBool::new(false),
+        units,
+        tasks: bounded(threads.max(2)),
+        results,
+        buffers,
+        hard_links: Default::default(),
+    };
+    (Arc::new(shared), units_in, results_out)
+}
+
+/// Runs the work of a thread; a panic or a stop ends the whole run.
+fn guard(port: &Port, stop: &AtomicBool, work: impl FnOnce() -> Result<(), Stop>) {
+    let result = std::panic::catch_unwind(std::panic::AssertUnwindSafe(work));
+    match result {
+        Ok(Ok(())) => return,
+        Ok(Err(Stop)) => {}
+        Err(panic) => {
+            let text = panic.downcast_ref::<String>().cloned();
+            let text = text.or_else(|| panic.downcast_ref::<&str>().map(|text| (*text).to_string()));
+            port.fail(EngineError::Internal(text.unwrap_or_else(|| "a thread panicked".into())));
+        }
+    }
+    port.cancel();
+    stop.store(true, Ordering::Relaxed);
+}
+
+fn send<T>(channel: &Sender<T>, mut value: T, stop: &AtomicBool) -> Result<(), Stop> {
+    loop {
+        if stop.load(Ordering::Relaxed) {
+            return Err(Stop);
+        }
+        match channel.send_timeout(value, POLL) {
+            Ok(()) => return Ok(()),
+            Err(SendTimeoutError::Timeout(back)) => value = back,
+            Err(SendTimeoutError::Disconnected(_)) => return Err(Stop),
+        }
+    }
+}
+
+#[derive(Default)]
+struct Numbers {
+    items: u64,
+    files: u64,
+    problems: u64,
+    original_size: u64,
+}
+
+/// Puts results into order and builds the tree.
+struct Assembler {
+    leaf: LeafBuilder,
+    tree: TreeBuilder,
+    leaves: VecDeque<(Summary, Option<Id>)>,
+    /// Number of the leaf at the front of `leaves`.
+    leaf_number: u64,
+    done: (Sender<(u64, Id)>, Receiver<(u64, Id)>),
+    lines: Vec<u8>,
+    numbers: Numbers,
+    shared: Arc<Shared<LocalSink>>,
+    half: Arc<Half>,
+}
+
+impl Assembler {
+    fn run(
+        &mut self,
+        results: &Receiver<UnitResult>,
+        window: &Receiver<()>,
+        total: &OnceLock<u64>,
+        workers: Vec<JoinHandle<()>>,
+    ) -> Result<(), Stop> {
+        let mut early = BTreeMap::new();
+        let mut next = 0;
+        while total.get() != Some(&next) {
+            if self.shared.is_stopped() {
+                return Err(Stop);
+            }
+            match results.recv_timeout(POLL) {
+                Ok(result) => {
+                    early.insert(result.sequence, result);
+                }
+                Err(RecvTimeoutError::Timeout) => continue,
+                Err(RecvTimeoutError::Disconnected) => return Err(Stop),
+            }
+            while let Some(result) = early.remove(&next) {
+                self.unit(result)?;
+                let _ = window.try_recv();
+                next += 1;
+            }
+        }
+        self.finish(workers)
+    }
+
+    fn unit(&mut self, result: UnitResult) -> Result<(), Stop> {
+        for (path, problem) in result.problems {
+            self.numbers.problems += 1;
+            self.flush_lines()?;
+            self.half.port.problem(&path, problem)?;
+        }
+        self.lines.extend_from_slice(&result.lines);
+        if self.lines.len() >= LINES_LENGTH {
+            self.flush_lines()?;
+        }
+        self.numbers.files += result.files;
+        for (path, body, size) in result.items {
+            self.numbers.items += 1;
+            self.numbers.original_size += size;
+            if self.leaf.push(&path, body.bytes(), size) {
+                self.close_leaf()?;
+            }
+        }
+        self.take_leaves(false)
+    }
+
+    fn flush_lines(&mut self) -> Result<(), Stop> {
+        if self.lines.is_empty() { Ok(()) } else { self.half.port.emit(Event::Lines(std::mem::take(&mut self.lines))) }
+    }
+
+    /// Hands a leaf to a worker.
+    fn close_leaf(&mut self) -> Result<(), Stop> {
+        let (bytes, summary) = self.leaf.finish();
+        let number = self.leaf_number + self.leaves.len() as u64;
+        self.leaves.push_back((summary, None));
+        let (half, done) = (Arc::clone(&self.half), self.done.0.clone());
+        let call = move |sink: &mut LocalSink| {
+            let id = half.put_metadata(ObjectKind::Node, &bytes, &mut sink.metadata_compressor)?;
+            let _ = done.send((number, id));
+            Ok(())
+        };
+        send(&self.shared.tasks.0, Task::Call(Box::new(call)), &self.shared.stop)
+    }
+
+    /// Moves stored leaves into the tree, in order.
+    fn take_leaves(&mut self, wait: bool) -> Result<(), Stop> {
+        loop {
+            while let Ok((number, id)) = self.done.1.try_recv() {
+                self.leaves[(number - self.leaf_number) as usize].1 = Some(id);
+            }
+            while let Some((_, Some(_))) = self.leaves.front() {
+                if let Some((summary, Some(id))) = self.leaves.pop_front() {
+                    self.leaf_number += 1;
+                    self.tree.push(&self.half, id, summary)?;
+                }
+            }
+            if !wait || self.leaves.is_empty() {
+                return Ok(());
+            }
+            if self.shared.is_stopped() {
+                return Err(Stop);
+            }
+            if let Ok((number, id)) = self.done.1.recv_timeout(POLL) {
+                self.leaves[(number - self.leaf_number) as usize].1 = Some(id);
+            }
+        }
+    }
+
+    fn finish(&mut self, workers: Vec<JoinHandle<()>>) -> Result<(), Stop> {
+        self.flush_lines()?;
+        if self.leaf.items() > 0 || self.numbers.items == 0 {
+            self.close_leaf()?;
+        }
+        self.take_leaves(true)?;
+        let empty = TreeBuilder::new(metadata_compressor().map_err(|error| self.half.port.fail(error))?);
+        let root = std::mem::replace(&mut self.tree, empty).finish(&self.half)?;
+        for _ in &workers {
+            send(&self.shared.tasks.0, Task::Exit, &self.shared.stop)?;
+        }
+        for worker in workers {
+            let _ = worker.join();
+        }
+        if self.shared.is_stopped() {
+            return Err(Stop);
+        }
+        self.half.finish()?;
+        let counters = &self.half.counters;
+        let load = |counter: &std::sync::atomic::AtomicU64| counter.load(Ordering::Relaxed);
+        let numbers = vec![
+            ("items", self.numbers.items),
+            ("files", self.numbers.files),
+            ("problems", self.numbers.problems),
+            ("original_size", self.numbers.original_size),
+            ("compressed_size", load(&counters.compressed)),
+            ("deduplicated_size", load(&counters.deduplicated)),
+            ("metadata_size", load(&counters.metadata)),
+            ("chunks", load(&counters.chunks)),
+            ("chunks_new", load(&counters.chunks_new)),
+        ];
+        self.half.port.emit(Event::Done(Outcome { root: Some(root.id), numbers }))
+    }
+}

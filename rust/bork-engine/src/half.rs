@@ -1,0 +1,333 @@
+//! The repository half of a backup: dedup, compress, seal, pack, index.
+//!
+//! Each worker owns a data pack, so that sealing needs no lock and two neighbouring chunks often end in different
+//! packs. Small chunks are grouped: one object holds many, which compresses faster and better than one by one, while
+//! each chunk keeps its id and is found on its own. Tree nodes and content lists share one metadata pack.
+
+use crate::buffer::{BufferPool, PackBuffer};
+use crate::error::EngineError;
+use crate::index::{ChunkIndex, Claims, IndexedPack, build_table, seal_index};
+use crate::objects::ObjectReader;
+use crate::pack::{FinishedPack, OpenPack, Prepared};
+use crate::port::{Event, Port};
+use crate::secrets::{Keys, random};
+use bork_core::compress::{CompressionSpec, Compressor, Decompressor, padding};
+use bork_core::seam::{ChunkSink, Stop};
+use bork_format::Id;
+use bork_format::item::decode_slices;
+use bork_format::pack::{Codec, Kind, ObjectKind};
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex};
+
+/// Chunks shorter than this are grouped. Unit: bytes.
+const GROUPED_MAX: usize = 128 << 10;
+/// A group at least this long becomes an object. Unit: bytes. Reading one small file opens one group.
+const GROUP_LENGTH: usize = 512 << 10;
+/// Most chunks of a group.
+const GROUP_CHUNKS: usize = 1024;
+/// New chunks after which a part of the index is written, so that memory does not grow with the backup.
+const INDEX_CHUNKS: usize = 128 << 10;
+/// Metadata compresses well and is read often. zstd 3.
+const METADATA_COMPRESSION: CompressionSpec =
+    CompressionSpec { codec: Codec::Zstd, level: 3, auto: false, obfuscate: 0 };
+/// A metadata pack is complete at this length. Unit: bytes.
+const METADATA_PACK_LENGTH: usize = 4 << 20;
+
+/// Counts of a backup.
+#[derive(Default)]
+pub struct Counters {
+    /// Stored bytes of all chunks referenced, known ones included.
+    pub compressed: AtomicU64,
+    /// Stored bytes of new chunks.
+    pub deduplicated: AtomicU64,
+    /// Chunks referenced.
+    pub chunks: AtomicU64,
+    /// Chunks that were new.
+    pub chunks_new: AtomicU64,
+    /// Stored bytes of new metadata.
+    pub metadata: AtomicU64,
+}
+
+impl Counters {
+    fn count(&self, stored: u64, is_new: bool) {
+        self.chunks.fetch_add(1, Ordering::Relaxed);
+        self.compressed.fetch_add(stored, Ordering::Relaxed);
+        if is_new {
+            self.chunks_new.fetch_add(1, Ordering::Relaxed);
+            self.deduplicated.fetch_add(stored, Ordering::Relaxed);
+        }
+    }
+}
+
+/// How packs are made.
+#[derive(Debug, Clone, Copy)]
+pub struct PackOptions {
+    /// Compression of content.
+    pub compression: CompressionSpec,
+    /// A data pack is complete at this length. Unit: bytes.
+    pub pack_length: usize,
+    /// Longest chunk. Unit: bytes.
+    pub chunk_length: usize,
+}
+
+/// What the workers' sinks share.
+pub struct Half {
+    /// Secrets.
+    pub keys: Arc<Keys>,
+    /// What the repository holds.
+    pub index: Arc<ChunkIndex>,
+    /// To the driver.
+    pub port: Arc<Port>,
+    /// Counts.
+    pub counters: Counters,
+    options: PackOptions,
+    claims: Claims,
+    pool: Arc<BufferPool>,
+    metadata_pool: Arc<BufferPool>,
+    metadata: Mutex<(Option<OpenPack>, Decompressor)>,
+    unindexed: Mutex<Vec<IndexedPack>>,
+}
+
+impl Half {
+    /// `sinks`: how many data packs may be open at a time.
+    pub fn new(keys: Arc<Keys>, index: Arc<ChunkIndex>, port: Arc<Port>, options: PackOptions, sinks: usize) -> Self {
+        // Room behind the mark for one more object, and for a table of contents of chunks of 4 KiB.
+        let capacity = options.pack_length + options.chunk_length.max(2 * GROUP_LENGTH) + options.pack_length / 64;
+        Half {
+            keys,
+            index,
+            port,
+            counters: Counters::default(),
+            options,
+            claims: Claims::new(),
+            pool: BufferPool::new(sinks + 2, capacity + (64 << 10)),
+            metadata_pool: BufferPool::new(2, METADATA_PACK_LENGTH + (24 << 20)),
+            metadata: Mutex::default(),
+            unindexed: Mutex::default(),
+        }
+    }
+
+    /// Stores a tree node or a content list unless it is known.
+    pub fn put_metadata(&self, kind: ObjectKind, plain: &[u8], compressor: &mut Compressor) -> Result<Id, Stop> {
+        let id = self.keys.source().identify(plain);
+        if self.index.find(&id).is_some() || !self.claims.claim(&id) {
+            return Ok(id);
+        }
+        let mut payload = Vec::with_capacity(plain.len() / 2);
+        let codec = compressor.compress(plain, &mut payload);
+        let mut guard = self.metadata.lock().expect("no holder panics");
+        let (pack, check) = &mut *guard;
+        let mut open = match pack.take() {
+            Some(open) => open,
+            None => self.open_pack(Kind::Metadata, &self.metadata_pool)?,
+        };
+        let chunks = vec![(id, plain.len() as u32)];
+        let object = Prepared { payload: &payload, codec, plain, kind, chunks, padding: 0 };
+        let record = open.append(object, check).map_err(|error| self.port.fail(error))?;
+        self.counters.metadata.fetch_add(u64::from(record.stored), Ordering::Relaxed);
+        if open.length() >= METADATA_PACK_LENGTH {
+            let finished = open.finish().map_err(|error| self.port.fail(error))?;
+            drop(guard);
+            self.store_pack(finished)?;
+        } else {
+            *pack = Some(open);
+        }
+        Ok(id)
+    }
+
+    fn open_pack(&self, kind: Kind, pool: &Arc<BufferPool>) -> Result<OpenPack, Stop> {
+        let buffer = pool.take(|| self.port.is_stopped())?;
+        OpenPack::new(&self.keys, kind, buffer).map_err(|error| self.port.fail(error))
+    }
+
+    fn store_pack(&self, pack: FinishedPack) -> Result<(), Stop> {
+        let indexed = IndexedPack { name: pack.name, length: pack.data.len() as u64, objects: pack.objects };
+        self.port.store(Event::StorePack, pack.name, pack.data)?;
+        let batch = {
+            let mut unindexed = self.unindexed.lock().expect("no holder panics");
+            unindexed.push(indexed);
+            let chunks: usize =
+                unindexed.iter().flat_map(|pack| &pack.objects).map(|object| object.chunks.len()).sum();
+            if chunks < INDEX_CHUNKS { Vec::new() } else { std::mem::take(&mut *unindexed) }
+        };
+        self.store_index(&batch)
+    }
+
+    /// Writes an index object for some packs. It may become durable before its packs do only in name: the driver
+    /// stores in the order of events, and one after the other.
+    fn store_index(&self, packs: &[IndexedPack]) -> Result<(), Stop> {
+        if packs.is_empty() {
+            return Ok(());
+        }
+        let plain = build_table(packs, &[]);
+        let sealed = seal_index(&self.keys, &plain).map_err(|error| self.port.fail(error))?;
+        self.index.add_plain(plain).map_err(|error| self.port.fail(error))?;
+        for (id, _) in packs.iter().flat_map(|pack| &pack.objects).flat_map(|object| &object.chunks) {
+            self.claims.release(id);
+        }
+        let name = *blake3::hash(&sealed).as_bytes();
+        self.port.store(Event::StoreIndex, name, PackBuffer::copy_of(&sealed))
+    }
+
+    /// Completes the metadata pack and writes the rest of the index. All sinks must have finished.
+    pub fn finish(&self) -> Result<(), Stop> {
+        let open = self.metadata.lock().expect("no holder panics").0.take();
+        if let Some(open) = open {
+            let finished = open.finish().map_err(|error| self.port.fail(error))?;
+            self.store_pack(finished)?;
+        }
+        let rest = std::mem::take(&mut *self.unindexed.lock().expect("no holder panics"));
+        self.store_index(&rest)?;
+        self.port.wait_stored()
+    }
+}
+
+/// The sink of one worker.
+pub struct LocalSink {
+    half: Arc<Half>,
+    pack: Option<OpenPack>,
+    compressor: Compressor,
+    /// Compresses metadata.
+    pub metadata_compressor: Compressor,
+    check: Decompressor,
+    reader: ObjectReader,
+    group: Vec<u8>,
+    group_chunks: Vec<(Id, u32)>,
+    payload: Vec<u8>,
+}
+
+impl LocalSink {
+    /// A sink for one worker.
+    pub fn new(half: Arc<Half>) -> Result<Self, EngineError> {
+        let plan = |error: bork_core::compress::SpecError| EngineError::Plan(error.to_string());
+        Ok(LocalSink {
+            pack: None,
+            compressor: Compressor::new(half.options.compression).map_err(plan)?,
+            metadata_compressor: metadata_compressor()?,
+            check: Decompressor::new(),
+            reader: ObjectReader::new(Arc::clone(&half.keys), Arc::clone(&half.index), Arc::clone(&half.port)),
+            group: Vec::new(),
+            group_chunks: Vec::new(),
+            payload: Vec::new(),
+            half,
+        })
+    }
+
+    fn flush_group(&mut self) -> Result<(), Stop> {
+        if self.group_chunks.is_empty() {
+            return Ok(());
+        }
+        let group = std::mem::take(&mut self.group);
+        let chunks = std::mem::take(&mut self.group_chunks);
+        let result = self.store_object(&group, chunks);
+        self.group = group;
+        self.group.clear();
+        result
+    }
+
+    fn store_object(&mut self, plain: &[u8], chunks: Vec<(Id, u32)>) -> Result<(), Stop> {
+        self.payload.clear();
+        let codec = self.compressor.compress(plain, &mut self.payload);
+        let padding = self.padding()?;
+        if let Some(pack) = &mut self.pack {
+            if !pack.has_room(self.payload.len() + padding, chunks.len()) {
+                self.close_pack()?;
+            }
+        }
+        let mut pack = match self.pack.take() {
+            Some(pack) => pack,
+            None => self.half.open_pack(Kind::Data, &self.half.pool)?,
+        };
+        let lengths = chunks.clone();
+        let object = Prepared { payload: &self.payload, codec, plain, kind: ObjectKind::Content, chunks, padding };
+        let record = pack.append(object, &mut self.check).map_err(|error| self.half.port.fail(error))?;
+        for (id, length) in &lengths {
+            let share = u64::from(record.stored) * u64::from(*length) / plain.len().max(1) as u64;
+            self.half.claims.stored(id, share as u32);
+            self.half.counters.count(share, true);
+        }
+        let complete = pack.length() >= self.half.options.pack_length;
+        self.pack = Some(pack);
+        if complete { self.close_pack() } else { Ok(()) }
+    }
+
+    fn padding(&self) -> Result<usize, Stop> {
+        let spec = self.half.options.compression.obfuscate;
+        if spec == 0 {
+            return Ok(0);
+        }
+        let mut bytes = [0; 8];
+        random(&mut bytes).map_err(|error| self.half.port.fail(error))?;
+        Ok(padding(spec, self.payload.len(), u64::from_le_bytes(bytes)))
+    }
+
+    fn close_pack(&mut self) -> Result<(), Stop> {
+        let Some(pack) = self.pack.take() else { return Ok(()) };
+        let finished = pack.finish().map_err(|error| self.half.port.fail(error))?;
+        self.half.store_pack(finished)
+    }
+}
+
+/// Compressor for tree nodes and content lists.
+pub fn metadata_compressor() -> Result<Compressor, EngineError> {
+    Compressor::new(METADATA_COMPRESSION).map_err(|error| EngineError::Plan(error.to_string()))
+}
+
+impl ChunkSink for LocalSink {
+    fn put(&mut self, id: &Id, bytes: &[u8]) -> Result<(), Stop> {
+        if let Some(stored) = self.known(id) {
+            self.half.counters.count(stored, false);
+            return Ok(());
+        }
+        if !self.half.claims.claim(id) {
+            self.half.counters.count(0, false);
+            return Ok(());
+        }
+        if bytes.len() >= GROUPED_MAX {
+            return self.store_object(bytes, vec![(*id, bytes.len() as u32)]);
+        }
+        self.group.extend_from_slice(bytes);
+        self.group_chunks.push((*id, bytes.len() as u32));
+        if self.group.len() >= GROUP_LENGTH || self.group_chunks.len() >= GROUP_CHUNKS {
+            self.flush_group()?;
+        }
+        Ok(())
+    }
+
+    fn known(&self, id: &Id) -> Option<u64> {
+        if let Some(stored) = self.half.claims.contains(id) {
+            return Some(u64::from(stored));
+        }
+        self.half.index.find(id).map(|location| location.stored_share())
+    }
+
+    fn reused(&mut self, _: &Id, stored: u64) {
+        self.half.counters.count(stored, false);
+    }
+
+    fn reuse_lists(&mut self, lists: &[Id]) -> bool {
+        let mut stored = Vec::new();
+        for id in lists {
+            let Some(Ok(slices)) = self.reader.read(id).ok().map(|plain| decode_slices(&plain)) else { return false };
+            for slice in slices.iter().filter(|slice| !slice.is_hole()) {
+                match self.known(&slice.id) {
+                    Some(length) => stored.push(length),
+                    None => return false,
+                }
+            }
+        }
+        for length in stored {
+            self.half.counters.count(length, false);
+        }
+        true
+    }
+
+    fn put_list(&mut self, encoded: &[u8]) -> Result<Id, Stop> {
+        self.half.put_metadata(ObjectKind::List, encoded, &mut self.metadata_compressor)
+    }
+
+    fn finish(&mut self) -> Result<(), Stop> {
+        self.flush_group()?;
+        self.close_pack()
+    }
+}

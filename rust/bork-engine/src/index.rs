@@ -1,0 +1,346 @@
+//! The chunk index: which object of which pack holds a chunk.
+//!
+//! An index object is fetched once and its table kept in the local cache, mapped into memory: opening costs O(new
+//! index objects), memory is page cache. What this run adds is kept in small sorted tables until it is an index
+//! object itself.
+
+use crate::error::EngineError;
+use crate::secrets::Keys;
+use bork_format::Id;
+use bork_format::index::{self, Layout, Pack, SEGMENT_LENGTH, View};
+use bork_format::pack::{HEADER_LENGTH, Header, Kind, Record, TAG_LENGTH, TocObject};
+use std::collections::{HashMap, HashSet};
+use std::fs::File;
+use std::io::Write;
+use std::path::Path;
+use std::sync::{Arc, RwLock};
+
+/// Where a chunk is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Location {
+    /// Name of the pack.
+    pub pack: Id,
+    /// First byte of the object in the pack.
+    pub object_offset: u32,
+    /// Number of the object in its pack: its nonce.
+    pub object_index: u32,
+    /// Record of the object.
+    pub record: Record,
+    /// First byte of the chunk in the plaintext of the object.
+    pub offset: u32,
+    /// Length of the chunk. Unit: bytes.
+    pub length: u32,
+}
+
+impl Location {
+    /// The chunk's share of the stored bytes of its object. Unit: bytes.
+    pub fn stored_share(&self) -> u64 {
+        u64::from(self.record.stored) * u64::from(self.length) / u64::from(self.record.plain.max(1))
+    }
+}
+
+enum Backing {
+    Mapped(memmap2::Mmap),
+    Owned(Vec<u8>),
+}
+
+impl Backing {
+    fn bytes(&self) -> &[u8] {
+        match self {
+            // The last 32 bytes of a cache file are its checksum.
+            Backing::Mapped(map) => &map[..map.len() - 32],
+            Backing::Owned(bytes) => bytes,
+        }
+    }
+}
+
+/// One table with what is known about its packs.
+pub struct Table {
+    backing: Backing,
+    layout: Layout,
+    /// Number, within its pack, of the first object of each pack: objects of a pack stand together.
+    first_objects: Vec<u32>,
+    absent: Vec<bool>,
+    name: Option<Id>,
+}
+
+impl Table {
+    fn new(backing: Backing, name: Option<Id>, check: bool) -> Result<Self, EngineError> {
+        let view = View::new(backing.bytes())?;
+        if check {
+            view.check()?;
+        }
+        let layout = view.layout();
+        let mut first_objects = vec![u32::MAX; layout.packs];
+        for at in 0..layout.objects {
+            let pack = view.object(at)?.pack as usize;
+            match first_objects.get_mut(pack) {
+                Some(first) if *first == u32::MAX => *first = at as u32,
+                Some(_) => {}
+                None => return Err(EngineError::damaged("index", "an object names a pack that is not there")),
+            }
+        }
+        Ok(Table { absent: vec![false; layout.packs], backing, layout, first_objects, name })
+    }
+
+    fn view(&self) -> View<'_> {
+        View::with_layout(self.backing.bytes(), self.layout)
+    }
+
+    fn find(&self, id: &Id) -> Option<Location> {
+        let view = self.view();
+        let chunk = view.find(id)?;
+        let object = view.object(chunk.object as usize).ok()?;
+        let pack = object.pack as usize;
+        if self.absent[pack] {
+            return None;
+        }
+        Some(Location {
+            pack: view.pack(pack)?.name,
+            object_offset: object.offset,
+            object_index: chunk.object - self.first_objects[pack],
+            record: object.record,
+            offset: chunk.offset,
+            length: chunk.length,
+        })
+    }
+}
+
+/// All tables of a repository, shared by the threads of an engine.
+#[derive(Default)]
+pub struct ChunkIndex {
+    tables: RwLock<Vec<Arc<Table>>>,
+}
+
+impl ChunkIndex {
+    /// Where a chunk is, if it is anywhere. Cost: one search per table.
+    pub fn find(&self, id: &Id) -> Option<Location> {
+        self.tables.read().expect("no holder panics").iter().rev().find_map(|table| table.find(id))
+    }
+
+    /// A fixed view for a thread that looks up often.
+    pub fn snapshot(&self) -> Vec<Arc<Table>> {
+        self.tables.read().expect("no holder panics").clone()
+    }
+
+    fn add(&self, table: Table) {
+        self.tables.write().expect("no holder panics").push(Arc::new(table));
+    }
+
+    /// Opens an index object and adds its table, which is kept in `table_path` if one is given and can be written.
+    pub fn add_sealed(&self, keys: &Keys, name: Id, data: &[u8], table_path: Option<&Path>) -> Result<(), EngineError> {
+        let plain = open_index(keys, data)?;
+        let mapped = table_path.and_then(|path| write_table(path, &plain).ok()).and_then(|()| map_table(table_path?));
+        let backing = mapped.map_or(Backing::Owned(plain), Backing::Mapped);
+        self.add(Table::new(backing, Some(name), true)?);
+        Ok(())
+    }
+
+    /// Maps a table kept earlier; false if the file is not exactly what was written.
+    pub fn add_table(&self, name: Id, path: &Path) -> bool {
+        let Some(map) = map_table(path) else { return false };
+        match Table::new(Backing::Mapped(map), Some(name), false) {
+            Ok(table) => {
+                self.add(table);
+                true
+            }
+            Err(_) => false,
+        }
+    }
+
+    /// Adds a table that this process made.
+    pub fn add_plain(&self, plain: Vec<u8>) -> Result<(), EngineError> {
+        self.add(Table::new(Backing::Owned(plain), None, false)?);
+        Ok(())
+    }
+
+    /// Names and lengths of all packs, absent ones included.
+    pub fn packs(&self) -> Vec<Pack> {
+        let tables = self.snapshot();
+        tables.iter().flat_map(|table| (0..table.layout.packs).filter_map(|at| table.view().pack(at))).collect()
+    }
+
+    /// Names of the index objects that some other index object replaces.
+    pub fn superseded(&self) -> Vec<Id> {
+        let tables = self.snapshot();
+        tables.iter().flat_map(|table| (0..table.layout.superseded).filter_map(|at| table.view().superseded(at))).collect()
+    }
+
+    /// Names of the index objects that were added.
+    pub fn names(&self) -> Vec<Id> {
+        self.snapshot().iter().filter_map(|table| table.name).collect()
+    }
+
+    /// Treats the chunks of these packs as absent.
+    pub fn forget_packs(&self, names: &HashSet<Id>) {
+        let mut tables = self.tables.write().expect("no holder panics");
+        for table in tables.iter_mut() {
+            let view_packs: Vec<Option<Pack>> = (0..table.layout.packs).map(|at| table.view().pack(at)).collect();
+            let absent: Vec<bool> =
+                view_packs.iter().map(|pack| pack.is_some_and(|pack| names.contains(&pack.name))).collect();
+            if absent.contains(&true) {
+                if let Some(table) = Arc::get_mut(table) {
+                    table.absent = absent;
+                }
+            }
+        }
+    }
+
+    /// Number of chunk records.
+    pub fn len(&self) -> usize {
+        self.snapshot().iter().map(|table| table.layout.chunks).sum()
+    }
+
+    /// Whether there is none.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// Unique chunks, their plain bytes, and their stored bytes, of packs that are there. Cost: a pass over all tables.
+    pub fn totals(&self) -> (u64, u64, u64) {
+        let mut totals = (0, 0, 0);
+        for table in self.snapshot() {
+            let view = table.view();
+            for at in 0..table.layout.objects {
+                let Ok(object) = view.object(at) else { continue };
+                if !table.absent[object.pack as usize] {
+                    totals.0 += u64::from(object.record.chunks);
+                    totals.1 += u64::from(object.record.plain);
+                    totals.2 += u64::from(object.record.stored);
+                }
+            }
+        }
+        totals
+    }
+}
+
+/// A finished pack as an index sees it.
+pub struct IndexedPack {
+    /// Name of the pack.
+    pub name: Id,
+    /// Length of the file. Unit: bytes.
+    pub length: u64,
+    /// Its table of contents.
+    pub objects: Vec<TocObject>,
+}
+
+/// Builds the table of some packs. A chunk that stands in several packs is listed once.
+pub fn build_table(packs: &[IndexedPack], superseded: &[Id]) -> Vec<u8> {
+    let mut objects = Vec::new();
+    let mut chunks = Vec::new();
+    for (number, pack) in packs.iter().enumerate() {
+        let mut offset = HEADER_LENGTH as u32;
+        for object in &pack.objects {
+            let mut inside = 0;
+            for (id, length) in &object.chunks {
+                chunks.push(index::Chunk { id: *id, object: objects.len() as u32, offset: inside, length: *length });
+                inside += length;
+            }
+            objects.push(index::Object { pack: number as u32, offset, record: object.record });
+            offset += object.record.stored;
+        }
+    }
+    chunks.sort_unstable_by(|a, b| a.id.cmp(&b.id));
+    chunks.dedup_by(|a, b| a.id == b.id);
+    let packs: Vec<Pack> = packs.iter().map(|pack| Pack { name: pack.name, length: pack.length }).collect();
+    index::encode(&packs, superseded, &objects, &chunks)
+}
+
+/// Seals a table: the bytes of an index object. See docs/format/index.md.
+pub fn seal_index(keys: &Keys, plain: &[u8]) -> Result<Vec<u8>, EngineError> {
+    let (header, seal) = keys.new_file(Kind::Index)?;
+    let segments = plain.len().div_ceil(SEGMENT_LENGTH);
+    let mut out = Vec::with_capacity(HEADER_LENGTH + plain.len() + segments * TAG_LENGTH);
+    out.extend_from_slice(&header.encode());
+    for (number, segment) in plain.chunks(SEGMENT_LENGTH).enumerate() {
+        let start = out.len();
+        out.extend_from_slice(segment);
+        let tag = seal.seal(number as u32, &segment_context(segments), &mut out[start..])?;
+        out.extend_from_slice(&tag);
+    }
+    Ok(out)
+}
+
+/// Opens an index object.
+pub fn open_index(keys: &Keys, data: &[u8]) -> Result<Vec<u8>, EngineError> {
+    let header = Header::decode(data.get(..HEADER_LENGTH).unwrap_or(data))?;
+    if header.kind != Kind::Index {
+        return Err(EngineError::damaged("index", "it is a file of another kind"));
+    }
+    let seal = keys.file(&header)?;
+    let body = &data[HEADER_LENGTH..];
+    let segments = body.len().div_ceil(SEGMENT_LENGTH + TAG_LENGTH);
+    let mut plain = Vec::with_capacity(body.len());
+    for (number, segment) in body.chunks(SEGMENT_LENGTH + TAG_LENGTH).enumerate() {
+        let mut segment = segment.to_vec();
+        plain.extend_from_slice(seal.open(number as u32, &segment_context(segments), &mut segment)?);
+    }
+    Ok(plain)
+}
+
+fn segment_context(segments: usize) -> [u8; 4] {
+    (segments as u32).to_le_bytes()
+}
+
+fn write_table(path: &Path, plain: &[u8]) -> std::io::Result<()> {
+    let mut temporary = path.as_os_str().to_owned();
+    temporary.push(format!(".{}", std::process::id()));
+    let mut file = File::create(&temporary)?;
+    let written = file.write_all(plain).and_then(|()| file.write_all(blake3::hash(plain).as_bytes()));
+    written.and_then(|()| std::fs::rename(&temporary, path)).inspect_err(|_| {
+        let _ = std::fs::remove_file(&temporary);
+    })
+}
+
+/// Maps a cache file whose checksum is right. Cost: one pass at the speed of BLAKE3.
+fn map_table(path: &Path) -> Option<memmap2::Mmap> {
+    let file = File::open(path).ok()?;
+    // SAFETY: the file is in bork's private cache directory; it is published by rename and never changed in place.
+    let map = unsafe { memmap2::Mmap::map(&file) }.ok()?;
+    let split = map.len().checked_sub(32)?;
+    (blake3::hash(&map[..split]).as_bytes()[..] == map[split..]).then_some(map)
+}
+
+/// Chunks of packs that this run is writing: claimed by the worker that saw them first.
+#[derive(Default)]
+pub struct Claims {
+    shards: Vec<std::sync::Mutex<HashMap<Id, u32>>>,
+}
+
+impl Claims {
+    /// Empty.
+    pub fn new() -> Self {
+        Claims { shards: (0..64).map(|_| std::sync::Mutex::default()).collect() }
+    }
+
+    fn shard(&self, id: &Id) -> &std::sync::Mutex<HashMap<Id, u32>> {
+        &self.shards[usize::from(id[0]) % self.shards.len()]
+    }
+
+    /// True if the caller is the first to see the chunk and so must store it.
+    pub fn claim(&self, id: &Id) -> bool {
+        let mut shard = self.shard(id).lock().expect("no holder panics");
+        if shard.contains_key(id) {
+            return false;
+        }
+        shard.insert(*id, 0);
+        true
+    }
+
+    /// Whether somebody has claimed the chunk.
+    pub fn contains(&self, id: &Id) -> Option<u32> {
+        self.shard(id).lock().expect("no holder panics").get(id).copied()
+    }
+
+    /// Records the stored length of a claimed chunk.
+    pub fn stored(&self, id: &Id, length: u32) {
+        if let Some(slot) = self.shard(id).lock().expect("no holder panics").get_mut(id) {
+            *slot = length;
+        }
+    }
+
+    /// Forgets a chunk that a table now lists.
+    pub fn release(&self, id: &Id) {
+        self.shard(id).lock().expect("no holder panics").remove(id);
+    }
+}

@@ -1,0 +1,17 @@
+//! The repository half of the engine, and the engines that the control plane drives.
+//!
+//! An engine is a state machine with threads behind it. It never touches a repository: it emits events ("store this
+//! pack", "read these ranges") through its [`port`] and is told the results, so every storage fault can be injected
+//! in one place and every engine can run against memory.
+
+pub mod buffer;
+pub mod create;
+pub mod error;
+pub mod half;
+pub mod index;
+pub mod objects;
+pub mod pack;
+pub mod port;
+pub mod seal;
+pub mod secrets;
+pub mod tree;

@@ -1,0 +1,213 @@
+//! The port between an engine's threads and its driver, who performs all I/O on the repository.
+//!
+//! Threads emit events into a bounded queue and wait for answers; the driver takes events out, does what they ask
+//! for, and answers. When the driver cancels or goes away, every wait ends with [`Stop`].
+
+use crate::buffer::PackBuffer;
+use crate::error::EngineError;
+use bork_core::problem::Problem;
+use bork_core::seam::Stop;
+use bork_format::Id;
+use crossbeam_channel::{Receiver, RecvTimeoutError, SendTimeoutError, Sender, bounded};
+use std::collections::HashMap;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, Condvar, Mutex};
+use std::time::Duration;
+
+/// Bytes that the driver read; whoever owns them, they are only borrowed here.
+pub type Bytes = Arc<dyn AsRef<[u8]> + Send + Sync>;
+
+/// One range of a pack.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Range {
+    /// Name of the pack.
+    pub pack: Id,
+    /// First byte.
+    pub offset: u64,
+    /// Unit: bytes.
+    pub length: u64,
+}
+
+/// What the driver is asked to do or told.
+pub enum Event {
+    /// Store a pack.
+    StorePack(u64, Id, PackBuffer),
+    /// Store an index object.
+    StoreIndex(u64, Id, PackBuffer),
+    /// Read ranges.
+    Fetch(u64, Vec<Range>),
+    /// Rendered lines.
+    Lines(Vec<u8>),
+    /// Content for stdout.
+    Data(Vec<u8>),
+    /// A problem with one path.
+    Problem(&'static str, Vec<u8>, String),
+    /// The end, with numbers.
+    Done(Outcome),
+}
+
+/// Numbers of a finished run.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Outcome {
+    /// Root node of a new archive.
+    pub root: Option<Id>,
+    /// Named numbers.
+    pub numbers: Vec<(&'static str, u64)>,
+}
+
+/// Events that may wait for the driver.
+const EVENTS_MAX: usize = 4;
+const POLL: Duration = Duration::from_millis(50);
+
+type Answer = Result<Vec<Bytes>, String>;
+
+/// Both ends of the port.
+pub struct Port {
+    events: (Sender<Event>, Receiver<Event>),
+    stop: AtomicBool,
+    next_token: AtomicU64,
+    waiting: Mutex<HashMap<u64, Sender<Answer>>>,
+    unstored: (Mutex<u64>, Condvar),
+    error: Mutex<Option<EngineError>>,
+}
+
+impl Port {
+    /// A new port.
+    pub fn new() -> Arc<Self> {
+        Arc::new(Port {
+            events: bounded(EVENTS_MAX),
+            stop: AtomicBool::new(false),
+            next_token: AtomicU64::new(1),
+            waiting: Mutex::default(),
+            unstored: (Mutex::new(0), Condvar::new()),
+            error: Mutex::new(None),
+        })
+    }
+
+    // ---- the engine's side ----
+
+    /// Whether the run is over.
+    pub fn is_stopped(&self) -> bool {
+        self.stop.load(Ordering::Relaxed)
+    }
+
+    /// Hands an event to the driver; waits while the queue is full.
+    pub fn emit(&self, mut event: Event) -> Result<(), Stop> {
+        loop {
+            if self.is_stopped() {
+                return Err(Stop);
+            }
+            match self.events.0.send_timeout(event, POLL) {
+                Ok(()) => return Ok(()),
+                Err(SendTimeoutError::Timeout(back)) => event = back,
+                Err(SendTimeoutError::Disconnected(_)) => return Err(Stop),
+            }
+        }
+    }
+
+    /// Reports a problem with one path.
+    pub fn problem(&self, path: &[u8], problem: Problem) -> Result<(), Stop> {
+        self.emit(Event::Problem(problem.kind.as_str(), path.to_vec(), problem.message))
+    }
+
+    /// Has a pack or an index object stored. Returns as soon as the driver has been asked.
+    pub fn store(&self, make: fn(u64, Id, PackBuffer) -> Event, name: Id, data: PackBuffer) -> Result<(), Stop> {
+        *self.unstored.0.lock().expect("no holder panics") += 1;
+        self.emit(make(self.next_token.fetch_add(1, Ordering::Relaxed), name, data))
+    }
+
+    /// Waits until all that was to be stored is stored.
+    pub fn wait_stored(&self) -> Result<(), Stop> {
+        let mut unstored = self.unstored.0.lock().expect("no holder panics");
+        while *unstored > 0 {
+            if self.is_stopped() {
+                return Err(Stop);
+            }
+            unstored = self.unstored.1.wait_timeout(unstored, POLL).expect("no holder panics").0;
+        }
+        Ok(())
+    }
+
+    /// Reads ranges, in order. `Ok(Err(message))` if the driver could not.
+    pub fn fetch(&self, ranges: Vec<Range>) -> Result<Answer, Stop> {
+        let pending = self.start_fetch(ranges)?;
+        pending.wait(self)
+    }
+
+    /// Asks for ranges without waiting for them.
+    pub fn start_fetch(&self, ranges: Vec<Range>) -> Result<PendingFetch, Stop> {
+        let token = self.next_token.fetch_add(1, Ordering::Relaxed);
+        let (sender, receiver) = bounded(1);
+        self.waiting.lock().expect("no holder panics").insert(token, sender);
+        self.emit(Event::Fetch(token, ranges))?;
+        Ok(PendingFetch(receiver))
+    }
+
+    /// Ends the run with an error, the first of which is kept.
+    pub fn fail(&self, error: EngineError) -> Stop {
+        let mut slot = self.error.lock().expect("no holder panics");
+        if slot.is_none() && !self.is_stopped() {
+            *slot = Some(error);
+        }
+        self.stop.store(true, Ordering::Relaxed);
+        Stop
+    }
+
+    // ---- the driver's side ----
+
+    /// The next event, or `None` if there is none within the time. An error ends the run.
+    pub fn next_event(&self, timeout: Duration) -> Result<Option<Event>, EngineError> {
+        let deadline = std::time::Instant::now() + timeout;
+        loop {
+            let left = deadline.saturating_duration_since(std::time::Instant::now());
+            match self.events.1.recv_timeout(left.min(POLL)) {
+                Ok(event) => return Ok(Some(event)),
+                Err(RecvTimeoutError::Disconnected) => return Err(EngineError::Cancelled),
+                Err(RecvTimeoutError::Timeout) => {}
+            }
+            if self.is_stopped() {
+                let error = self.error.lock().expect("no holder panics").take();
+                return Err(error.unwrap_or(EngineError::Cancelled));
+            }
+            if left.is_zero() {
+                return Ok(None);
+            }
+        }
+    }
+
+    /// One object has been stored.
+    pub fn stored(&self) {
+        let mut unstored = self.unstored.0.lock().expect("no holder panics");
+        *unstored = unstored.saturating_sub(1);
+        self.unstored.1.notify_all();
+    }
+
+    /// The answer to a fetch.
+    pub fn answer(&self, token: u64, answer: Answer) {
+        if let Some(sender) = self.waiting.lock().expect("no holder panics").remove(&token) {
+            let _ = sender.send(answer);
+        }
+    }
+
+    /// Makes all threads stop soon.
+    pub fn cancel(&self) {
+        self.stop.store(true, Ordering::Relaxed);
+    }
+}
+
+/// A fetch whose answer has not been taken yet.
+pub struct PendingFetch(Receiver<Answer>);
+
+impl PendingFetch {
+    /// Waits for the answer.
+    pub fn wait(self, port: &Port) -> Result<Answer, Stop> {
+        loop {
+            match self.0.recv_timeout(POLL) {
+                Ok(answer) => return Ok(answer),
+                Err(RecvTimeoutError::Disconnected) => return Err(Stop),
+                Err(RecvTimeoutError::Timeout) if port.is_stopped() => return Err(Stop),
+                Err(RecvTimeoutError::Timeout) => {}
+            }
+        }
+    }
+}

@@ -1,0 +1,49 @@
+"""The commands, one module each: ``COMMAND`` describes it, ``run`` does it. These tables are enough to find one.
+
+A new command is a line in ``COMMANDS`` and a module of the same name, with ``_`` for ``-`` and for the space in
+``key export``.
+"""
+
+COMMANDS: dict[str, str] = {
+    "check": "verify repository",
+    "create": "create backup",
+    "extract": "extract archive contents",
+    "help": "extra help",
+    "info": "show repository or archive information",
+    "init": "initialize empty repository",
+    "key change-passphrase": "change repository passphrase",
+    "key export": "export repository key for backup",
+    "key import": "import repository key from backup",
+    "list": "list archive or repository contents",
+    "version": "display the version",
+}
+
+# What stands before a second word: ``bork key export``.
+GROUPS: dict[str, str] = {
+    "key": "manage repository key",
+}
+
+# Commands of Borg 1.4 that this version lacks. They are named so that the answer is clear.
+NOT_AVAILABLE: frozenset[str] = frozenset(
+    (
+        "benchmark",
+        "break-lock",
+        "compact",
+        "config",
+        "debug",
+        "delete",
+        "diff",
+        "export-tar",
+        "import-tar",
+        "key export-related-secrets",
+        "key migrate-to-repokey",
+        "mount",
+        "prune",
+        "recreate",
+        "rename",
+        "serve",
+        "umount",
+        "upgrade",
+        "with-lock",
+    )
+)

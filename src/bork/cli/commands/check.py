@@ -1,0 +1,82 @@
+"""``bork check``: is everything there, and is it what was stored?"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+from bork.cli import values
+from bork.cli.options import Command, Option, Positional, archive_filters_group
+from bork.errors import CommandError, NotAvailable
+
+if TYPE_CHECKING:
+    from bork.cli.invocation import Invocation
+
+COMMAND = Command(
+    "check",
+    "Check repository consistency",
+    (Positional("location", "REPOSITORY_OR_ARCHIVE", "either", "repository or archive to check consistency of", "?"),),
+    (
+        Option(("--repository-only",), "repository_only", "only perform repository checks"),
+        Option(("--archives-only",), "archives_only", "only perform archives checks"),
+        Option(
+            ("--verify-data",),
+            "verify_data",
+            "perform cryptographic archive data integrity verification (conflicts with --repository-only)",
+        ),
+        Option(("--repair",), "repair", "attempt to repair any inconsistencies found"),
+        Option(("--save-space",), "save_space", "work slower, but using less space"),
+        Option(
+            ("--max-duration",),
+            "max_duration",
+            "do only a partial repo check for max. SECONDS seconds (default: unlimited)",
+            "SECONDS",
+            values.natural,
+            0,
+        ),
+    ),
+    (archive_filters_group(),),
+    may_bypass_lock=True,
+    epilog="""\
+The repository check reads every pack and index and compares it with its name. The archives check opens every archive
+and looks up everything that it refers to; with --verify-data it reads that, too. Exit code 1: there are problems.""",
+)
+
+
+def run(invocation: Invocation) -> None:
+    given = invocation.values
+    location = invocation.location()
+    chooses = invocation.filters_archives()
+    if given.flag("repair"):
+        raise NotAvailable("check --repair")
+    if given.flag("repository_only") and given.flag("archives_only"):
+        invocation.fail("--repository-only and --archives-only exclude each other")
+    if given.flag("repository_only") and (chooses or given.flag("verify_data")):
+        raise CommandError(
+            "--repository-only contradicts --first, --last, --glob-archives, --prefix and --verify-data arguments."
+        )
+    if given.number("max_duration") and not given.flag("repository_only"):
+        raise CommandError("--repository-only is required for --max-duration support.")
+    access = invocation.access(location)
+    from bork.operations import check  # late: a bad command line is answered without the engine
+    from bork.operations.selection import ArchiveName
+
+    options = check.CheckOptions(
+        repository=not given.flag("archives_only"),
+        archives=not given.flag("repository_only"),
+        verify_data=given.flag("verify_data"),
+        max_duration_s=given.number("max_duration"),
+        filter=replace(invocation.archive_filter(), consider_checkpoints=True),
+        name=ArchiveName(location.archive) if location.archive else None,
+    )
+    outcome = check.run(access, options, invocation.sink(problem_level="error"))
+    if outcome.problems:
+        # Exit code 1 in both numberings, whatever kinds of problems there are: frontends take it for damage.
+        invocation.warnings.add_plain()
+        problems = "1 problem" if outcome.problems == 1 else f"{outcome.problems} problems"
+        invocation.console.log(
+            "error", f"{problems} found in {location.canonical()}. Copy what can still be extracted."
+        )
+    else:
+        scope = "" if outcome.complete else " so far, the next check with --max-duration goes on from here"
+        invocation.console.log("info", f"No problems found{scope}.")

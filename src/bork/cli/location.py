@@ -1,0 +1,97 @@
+"""Where a repository is, and which archive in it: ``REPO``, ``REPO::ARCHIVE``, ``::ARCHIVE``.
+
+Local paths, ``file://`` and, parsed but refused by the caller for now, ``ssh://`` and ``host:path``. A path may hold
+single colons, never two. An archive name holds no slash. Other schemes are refused; Borg makes a directory ``sftp:``.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Callable
+from typing import NamedTuple
+
+# No two colons in a row: those separate the archive.
+_CHARACTERS = r"(?:[^:]|:(?!:))+"
+_ARCHIVE = r"(?:::(?P<archive>[^/]+))?\Z"
+_HOST = r"(?:(?P<user>[^@:/]+)@)?(?P<host>(?!\[)[^:/]+(?<!\])|\[[0-9a-fA-F:.]+\])"
+_SSH = re.compile(rf"ssh://{_HOST}(?::(?P<port>\d+))?(?P<path>/{_CHARACTERS}){_ARCHIVE}", re.DOTALL)
+_FILE = re.compile(rf"file://(?P<path>[^/]*/{_CHARACTERS}){_ARCHIVE}", re.DOTALL)
+_SCP_OR_LOCAL = re.compile(rf"(?![A-Za-z0-9+.-]+://)(?:{_HOST}:)?(?!:|//)(?P<path>{_CHARACTERS}){_ARCHIVE}", re.DOTALL)
+_FROM_ENVIRONMENT = re.compile(r"(?:::(?P<archive>[^/]+)?)?\Z", re.DOTALL)
+
+
+class Location(NamedTuple):
+    """A parsed location. ``path`` is normalized, and not made absolute: see ``absolute_path``."""
+
+    protocol: str  # "file" or "ssh"
+    path: str
+    archive: str | None = None
+    user: str | None = None
+    host: str | None = None  # without the brackets of an IPv6 address
+    port: int | None = None
+
+    @property
+    def is_local(self) -> bool:
+        return self.protocol == "file"
+
+    def absolute_path(self) -> str:
+        return os.path.abspath(self.path)
+
+    def canonical(self) -> str:
+        """How messages and JSON name the repository."""
+        if self.is_local:
+            return self.absolute_path()
+        host = f"[{self.host}]" if self.host and ":" in self.host else self.host
+        path = self.path
+        if path.startswith("~"):
+            path = f"/{path}"
+        elif not path.startswith("/"):
+            path = f"/./{path}"
+        return f"ssh://{f'{self.user}@' if self.user else ''}{host}{f':{self.port}' if self.port else ''}{path}"
+
+
+def parse(
+    text: str, *, default_repository: Callable[[], str | None], replace: Callable[[str], str] = lambda text: text
+) -> Location | None:
+    """Parse ``text``; None if it is no location. ``replace`` replaces placeholders, in the text and in the default.
+
+    An empty text, ``::`` and ``::ARCHIVE`` mean the repository that ``default_repository`` names.
+    """
+    replaced = replace(text)
+    location = _parse(replaced)
+    if location is not None:
+        return location
+    match = _FROM_ENVIRONMENT.match(replaced)
+    repository = default_repository() if match else None
+    if match is None or repository is None:
+        return None
+    location = _parse(replace(repository))
+    return location and location._replace(archive=match["archive"])
+
+
+def _parse(text: str) -> Location | None:
+    if match := _SSH.match(text):
+        port = int(match["port"]) if match["port"] else None
+        return Location("ssh", _normalize(match["path"]), match["archive"], match["user"], _bare(match["host"]), port)
+    if match := _FILE.match(text):
+        return Location("file", _normalize(match["path"]), match["archive"])
+    if match := _SCP_OR_LOCAL.match(text):
+        protocol = "ssh" if match["host"] else "file"
+        path = _normalize(match["path"])
+        return Location(protocol, path, match["archive"], match["user"], _bare(match["host"]))
+    return None
+
+
+def _bare(host: str | None) -> str | None:
+    return host.strip("[]") if host else None
+
+
+def _normalize(path: str) -> str:
+    """``normpath``, which keeps ``/./`` in front: over ssh it means relative to the directory of the server."""
+    normal = os.path.normpath(path)
+    return f"/.{normal}" if path.startswith("/./") else normal
+
+
+def is_archive_name(name: str) -> bool:
+    return bool(name) and "/" not in name and "::" not in name

@@ -1,0 +1,38 @@
+"""The way in: ``main()`` is the program ``bork``.
+
+It does nothing but answer ``--version``, for which it imports nothing, and hand everything else to ``execute.py``.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Sequence
+
+import bork
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run one command line, without the name of the program; by default that of the process. The exit code."""
+    argv0 = sys.argv[0] if argv is None else "bork"
+    words = list(sys.argv[1:] if argv is None else argv)
+    if words[:1] in (["-V"], ["--version"]):
+        return print_version(os.path.basename(argv0))
+    try:
+        from bork.cli.execute import execute  # late: --version needs none of it
+
+        return execute(argv0, words, is_process=argv is None)
+    except KeyboardInterrupt:
+        # Only before execute() has its handlers, while modules are still being imported.
+        os.write(2, b"Keyboard interrupt\n")
+        return 130
+
+
+def print_version(program: str) -> int:
+    """One line, whose second word is the version of Borg that programs around Borg look for."""
+    name = "borg" if program == "borg" else "bork"
+    try:
+        os.write(1, f"{name} {bork.BORG_VERSION} (Bork {bork.__version__})\n".encode())
+    except OSError:
+        return 2
+    return 0

@@ -1,0 +1,93 @@
+"""Records as text, in the words of Borg."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from bork.cli.sizes import format_size
+
+if TYPE_CHECKING:
+    from bork.operations.events import ArchiveProgress, PercentProgress
+
+_PERCENT = {
+    "extract": "{percent:5.1f}% Extracting: {path}",
+    "check.packs": "Checking packs {percent:3.1f}%",
+    "check.archives": "Checking archives {percent:3.1f}% {path}",
+}
+_ENDLESS = {
+    "extract": "Extracting: {path}",
+    "check.packs": "Checking packs",
+    "check.archives": "Checking archives {path}",
+}
+
+
+class TextRenderer:
+    """Lines for a person."""
+
+    def __init__(self, *, iec: bool = False) -> None:
+        self._iec = iec
+
+    def log(self, level: str, name: str, message: str, msgid: str | None) -> bytes:
+        return _encode(f"{message}\n")
+
+    def question(self, kind: str, msgid: str, message: str, env_var: str | None) -> bytes:
+        return _encode(message if kind.startswith("prompt") else f"{message}\n")
+
+    def archive_progress(self, progress: ArchiveProgress) -> tuple[str, str]:
+        """(numbers, path): the line is cut in the path if the terminal is narrow."""
+        sizes = (progress.original_size, progress.compressed_size, progress.deduplicated_size)
+        original, compressed, deduplicated = (format_size(size, iec=self._iec) for size in sizes)
+        return f"{original} O {compressed} C {deduplicated} D {progress.files} N ", one_line(progress.path)
+
+    def percent_progress(self, progress: PercentProgress) -> tuple[str, str]:
+        template = (_PERCENT if progress.total else _ENDLESS)[progress.operation]
+        percent = 100 * progress.current / progress.total if progress.total else 0.0
+        head, _, tail = template.partition("{path}")
+        path = one_line(progress.path) if "{path}" in template else ""
+        return head.format(percent=percent), path + tail
+
+
+def _encode(text: str) -> bytes:
+    """Bytes that were not UTF-8 come out as they went in."""
+    return text.encode("utf-8", "surrogateescape" if _is_escaped(text) else "replace")
+
+
+def _is_escaped(text: str) -> bool:
+    try:
+        text.encode("utf-8", "surrogateescape")
+    except UnicodeEncodeError:
+        return False
+    return True
+
+
+def one_line(path: bytes) -> str:
+    """A path inside a line: no control character of it reaches the terminal."""
+    text = path.decode("utf-8", "surrogateescape")
+    return (
+        text if text.isprintable() else "".join(c if c.isprintable() or c > "\ud7ff" else ascii(c)[1:-1] for c in text)
+    )
+
+
+def cells(text: str) -> int:
+    """How many columns of a terminal ``text`` takes."""
+    if text.isascii():
+        return len(text)
+    import unicodedata  # late: 1 MiB of tables, for names that are not ASCII on a terminal
+
+    return sum(0 if unicodedata.combining(c) else 1 + (unicodedata.east_asian_width(c) in "FW") for c in text)
+
+
+def fit(text: str, columns: int) -> str:
+    """``text`` in exactly ``columns`` columns: filled up with spaces, or with ``...`` for its middle."""
+    width = cells(text)
+    if width <= columns:
+        return text + " " * (columns - width)
+    if columns < 8:
+        return "..."[:columns].ljust(columns)
+    head, tail = text, text
+    while cells(head) > columns // 2 - 3:
+        head = head[:-1]
+    while cells(tail) > columns - columns // 2:
+        tail = tail[1:]
+    cut = f"{head}...{tail}"
+    return cut + " " * (columns - cells(cut))

@@ -1,0 +1,65 @@
+"""Ctrl-C, SIGTERM and SIGHUP: one line, exit code 128+N, and never a traceback.
+
+A signal raises ``Interrupted`` wherever the command is. Nothing that is on disk at that moment is harmed, for an
+archive exists only when its head does. A second signal ends the process at once.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+from typing import TYPE_CHECKING, Self
+
+if TYPE_CHECKING:
+    from types import FrameType, TracebackType
+
+MESSAGES = {
+    signal.SIGINT: ("Keyboard interrupt", None),
+    signal.SIGTERM: ("Received SIGTERM", "Signal.SIGTERM"),
+    signal.SIGHUP: ("Received SIGHUP.", "Signal.SIGHUP"),
+}
+
+
+class Interrupted(KeyboardInterrupt):
+    """A signal has arrived. Not an ``Exception``, so that nobody swallows it on its way up."""
+
+    def __init__(self, number: int) -> None:
+        super().__init__(number)
+        self.number = number
+
+
+class Signals:
+    """Handlers of one command, as a context manager. ``received``: the number of the signal that came, or 0."""
+
+    def __init__(self, *, is_process: bool) -> None:
+        self._is_process = is_process
+        self._previous: dict[int, object] = {}
+        self.received = 0
+
+    def __enter__(self) -> Self:
+        for number in MESSAGES:
+            try:
+                # A shell that starts us in the background has SIGINT ignored, nohup has SIGHUP ignored: leave it so.
+                if signal.getsignal(number) is not signal.SIG_IGN:
+                    self._previous[number] = signal.signal(number, self._handle)
+            except ValueError:
+                break  # not the main thread: somebody who embeds us has own handlers
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        for number, previous in self._previous.items():
+            # The exit code is decided: a signal while Python shuts down must not spoil it with a traceback.
+            restored = signal.SIG_IGN if self._is_process else previous
+            signal.signal(number, restored)  # type: ignore[arg-type]  # what getsignal() gave is what signal() takes
+
+    def is_cancelled(self) -> bool:
+        return self.received != 0
+
+    def _handle(self, number: int, frame: FrameType | None) -> None:
+        if self.received:
+            os.write(2, b"Terminated at once by a second signal.\n")
+            os._exit(128 + number)
+        self.received = number
+        raise Interrupted(number)

@@ -1,0 +1,238 @@
+"""From the text of an option to its value. Each function raises ValueError with a sentence for the user."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from typing import TYPE_CHECKING, NamedTuple
+
+from bork.cli.sizes import parse_size
+
+if TYPE_CHECKING:
+    from datetime import datetime
+
+MAX_CHUNK_BYTES = 20 * 1024 * 1024 - 41 - 8  # Borg's MAX_DATA_SIZE, the limit of block_size there
+QUOTA_MIN_BYTES = 10_000_000
+
+SORT_KEYS = ("timestamp", "archive", "name", "id")
+_FILES_CACHE_LETTERS = {"ctime": "c", "mtime": "m", "size": "s", "inode": "i", "rechunk": "r", "disabled": "d"}
+_FILES_CACHE_MODES = {
+    "cis": "ctime,size,inode",
+    "ims": "mtime,size,inode",
+    "cs": "ctime,size",
+    "ms": "mtime,size",
+    "cr": "rechunk,ctime",
+    "mr": "rechunk,mtime",
+    "d": "disabled",
+    "s": "size",
+}
+_LEVELS = {"zstd": (1, 22, 3), "zlib": (0, 9, 6), "lzma": (0, 9, 6)}  # lowest, highest, default
+
+
+class Compression(NamedTuple):
+    """``-C``: codec and level, tried first on a sample (``auto``), padded (``obfuscate``: Borg's SPEC, 0 for none)."""
+
+    codec: str
+    level: int = 0
+    auto: bool = False
+    obfuscate: int = 0
+
+
+class Gear(NamedTuple):
+    """Content-defined chunks: sizes as powers of two."""
+
+    min_exp: int
+    max_exp: int
+    avg_exp: int
+
+
+class Fixed(NamedTuple):
+    """Chunks of one size, behind a header of another."""
+
+    block_bytes: int
+    header_bytes: int
+
+
+def integer(text: str) -> int:
+    try:
+        return int(text)
+    except ValueError:
+        raise ValueError(f"invalid int value: {text!r}") from None
+
+
+def positive(text: str) -> int:
+    value = integer(text)
+    if value <= 0:
+        raise ValueError(f"A positive integer is required: {text}")
+    return value
+
+
+def natural(text: str) -> int:
+    value = integer(text)
+    if value < 0:
+        raise ValueError(f"The number must not be negative: {text}")
+    return value
+
+
+def octal(text: str) -> int:
+    try:
+        value = int(text, 8)
+    except ValueError:
+        raise ValueError(f"invalid octal value: {text!r}") from None
+    if not 0 <= value <= 0o7777:
+        raise ValueError(f"invalid octal value: {text!r}")
+    return value
+
+
+def path(text: str) -> str:
+    if not text:
+        raise ValueError("Empty strings are not accepted as paths.")
+    return text
+
+
+def storage_quota(text: str) -> int:
+    try:
+        quota = parse_size(text)
+    except (ValueError, OverflowError):
+        raise ValueError(f"invalid size: {text!r}") from None
+    if quota < 0 or 0 < quota < QUOTA_MIN_BYTES:
+        raise ValueError(f"quota is too small ({text}). At least 10M are required.")
+    return quota
+
+
+def sort_keys(text: str) -> tuple[str, ...]:
+    keys = tuple(text.split(","))
+    for key in keys:
+        if key not in SORT_KEYS:
+            raise ValueError(f"Invalid sort key: {key}")
+    return keys
+
+
+def files_cache_mode(text: str) -> str:
+    """The mode in the spelling that engines know: ``ctime,size,inode``."""
+    names = set(text.strip().split(","))
+    if not names <= _FILES_CACHE_LETTERS.keys():
+        known = ",".join(sorted(_FILES_CACHE_LETTERS))
+        raise ValueError(f"cache mode must be a comma-separated list of: {known}")
+    mode = _FILES_CACHE_MODES.get("".join(sorted(_FILES_CACHE_LETTERS[name] for name in names)))
+    if mode is None:
+        raise ValueError(f"cache mode must be one of: {'; '.join(_FILES_CACHE_MODES.values())}")
+    return mode
+
+
+def timestamp(text: str) -> datetime:
+    """``yyyy-mm-ddThh:mm:ss`` in UTC and shorter forms, or the time of a file or directory of that name."""
+    from datetime import UTC, datetime  # late: one option of one command
+
+    try:
+        return datetime.fromtimestamp(max(0.0, os.stat(text).st_mtime), tz=UTC)
+    except (OSError, OverflowError, ValueError):
+        pass
+    for form in (
+        "%Y-%m-%dT%H:%M:%SZ",
+        "%Y-%m-%dT%H:%M:%S+00:00",
+        "%Y-%m-%dT%H:%M:%S",
+        "%Y-%m-%d %H:%M:%S",
+        "%Y-%m-%dT%H:%M",
+        "%Y-%m-%d %H:%M",
+        "%Y-%m-%d",
+        "%Y-%j",
+    ):
+        try:
+            return datetime.strptime(text, form).replace(tzinfo=UTC)
+        except ValueError:
+            continue
+    raise ValueError(f"invalid timestamp value: {text!r}, use yyyy-mm-ddThh:mm:ss in UTC, or an existing file")
+
+
+def chunker_params(text: str) -> Gear | Fixed | None:
+    """``gear,MIN,MAX,AVG``; ``fixed,BLOCK[,HEADER]``; ``default`` (None). Borg's buzhash is gear of the same sizes."""
+    name, *rest = text.strip().lower().split(",")
+    try:
+        if name == "default" and not rest:
+            return None
+        if name == "fixed" and 1 <= len(rest) <= 2:
+            return _fixed(*(int(number) for number in rest))
+        if name == "gear" and len(rest) == 3:
+            return _gear(*(int(number) for number in rest))
+        if name == "buzhash" and len(rest) == 4:
+            return _buzhash(*(int(number) for number in rest))
+        if len(rest) == 3:
+            return _buzhash(*(int(number) for number in (name, *rest)))
+    except ValueError as error:
+        if "invalid literal" in str(error):
+            raise ValueError(f"invalid chunker params: {text!r}") from None
+        raise
+    raise ValueError("invalid chunker params")
+
+
+def _fixed(block_bytes: int, header_bytes: int = 0) -> Fixed:
+    if block_bytes < 64:
+        raise ValueError("block_size must not be less than 64 Bytes")
+    if block_bytes > MAX_CHUNK_BYTES or not 0 <= header_bytes <= MAX_CHUNK_BYTES:
+        raise ValueError(f"block_size and header_size must not exceed {MAX_CHUNK_BYTES}")
+    return Fixed(block_bytes, header_bytes)
+
+
+def _gear(min_exp: int, max_exp: int, avg_exp: int) -> Gear:
+    if not min_exp <= avg_exp <= max_exp:
+        raise ValueError("required: chunk_min <= chunk_mask <= chunk_max")
+    if min_exp < 6:
+        raise ValueError("min. chunk size exponent must not be less than 6 (2^6 = 64B min. chunk size)")
+    if max_exp > 23:
+        raise ValueError("max. chunk size exponent must not be more than 23 (2^23 = 8MiB max. chunk size)")
+    return Gear(min_exp, max_exp, avg_exp)
+
+
+def _buzhash(min_exp: int, max_exp: int, mask_bits: int, window_size: int) -> Gear:
+    gear = _gear(min_exp, max_exp, mask_bits)
+    if window_size % 2 == 0:
+        raise ValueError("window_size must be an uneven (odd) number")
+    return gear
+
+
+def compression(text: str) -> Compression:
+    """``lz4``, ``zstd,10``, ``auto,zlib``, ``obfuscate,110,auto,zstd,3``, ..."""
+    name, *rest = text.lower().split(",")
+    if name == "obfuscate":
+        if len(rest) < 2:
+            raise ValueError("bad arguments, obfuscate needs a SPEC and a compression: obfuscate,110,zstd,3")
+        return compression(",".join(rest[1:]))._replace(obfuscate=_obfuscation(rest[0]))
+    if name == "auto":
+        if not rest or rest[0] == "obfuscate":
+            raise ValueError("bad arguments, auto needs a compression: auto,zstd,3")
+        return compression(",".join(rest))._replace(auto=True)
+    if name in ("none", "lz4"):
+        if rest:
+            raise ValueError(f"bad arguments, {name} has no level")
+        return Compression(name)
+    if name not in _LEVELS:
+        raise ValueError("unsupported compression type")
+    lowest, highest, default = _LEVELS[name]
+    if len(rest) > 1:
+        raise ValueError("bad arguments, one level is enough")
+    level = integer(rest[0]) if rest else default
+    if not lowest <= level <= highest:
+        raise ValueError(f"level must be >= {lowest} and <= {highest}")
+    return Compression(name, level)
+
+
+def _obfuscation(text: str) -> int:
+    spec = integer(text)
+    if not (1 <= spec <= 6 or 110 <= spec <= 123 or spec == 250):
+        raise ValueError("level must be (inclusively) within 1...6, 110...123 or equal to 250")
+    return spec
+
+
+def delimiter(text: str) -> bytes:
+    """``--paths-delimiter``: escapes as ``\\0`` and ``\\n`` mean what they mean in Python."""
+    try:
+        evaluated = text.encode("ascii", "backslashreplace").decode("unicode-escape")
+    except UnicodeDecodeError:
+        raise ValueError(f"invalid escape in {text!r}") from None
+    if not evaluated:
+        raise ValueError("the delimiter must not be empty")
+    return os.fsencode(evaluated)
+
+
+Convert = Callable[[str], object]

@@ -1,0 +1,108 @@
+"""How an operation reaches a repository, a passphrase, a clock: everything that the command line decides for it.
+
+These are the seams of the tests, too: storage, clock and randomness come from here and from nowhere else.
+"""
+
+from __future__ import annotations
+
+import os
+import time
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Protocol
+
+from bork.crypto.slots import KDF_DEFAULT, KdfCost
+from bork.storage.local import LocalStore
+
+if TYPE_CHECKING:
+    from bork.storage.base import Store
+
+
+class PassphraseSource(Protocol):
+    """Where passphrases come from."""
+
+    def get(self, prompt_for: str, attempt: int) -> bytes | None:
+        """A passphrase for ``prompt_for`` (the location, or the path of a key file).
+
+        ``attempt`` 0 asks for the one that is configured (environment, command, descriptor), without a prompt: None
+        if there is none. Attempts 1, 2, 3 prompt, and follow only if there was none; None ends them.
+        Raises: NoPassphraseFailure, if it has to prompt and cannot; PasscommandFailure.
+        """
+
+    def new(self, prompt_for: str) -> bytes:
+        """A passphrase for a new key, confirmed if it was typed. Raises: as ``get``; PasswordRetriesExceeded."""
+        ...
+
+
+class Questions(Protocol):
+    """Decisions that only the user can take."""
+
+    def ask(self, msgid: str, message: str, default: bool = False) -> bool:
+        """``msgid``: the name of Borg's environment variable that answers, as ``BORG_RELOCATED_REPO_ACCESS_IS_OK``."""
+        ...
+
+
+class Clock(Protocol):
+    def now_ns(self) -> int:
+        """Nanoseconds since 1970 in UTC."""
+        ...
+
+
+class Randomness(Protocol):
+    def token(self, length: int) -> bytes:
+        """Unpredictable bytes."""
+        ...
+
+
+class Stores(Protocol):
+    """Opens and makes storage by location. The one place where a location becomes a backend."""
+
+    def open(self, location: str) -> Store:
+        """Raises: RepositoryDoesNotExist, InvalidRepository, PathPermissionDenied."""
+        ...
+
+    def create(self, location: str, *, make_parent_dirs: bool) -> Store:
+        """Raises: RepositoryAlreadyExists, PathAlreadyExists, ParentPathDoesNotExist, and as ``open``."""
+        ...
+
+
+class SystemClock:
+    """The clock of the machine."""
+
+    def now_ns(self) -> int:
+        return time.time_ns()
+
+
+class SystemRandomness:
+    """The generator of the kernel."""
+
+    def token(self, length: int) -> bytes:
+        return os.urandom(length)
+
+
+class LocalStores:
+    """A location is a path of this machine."""
+
+    def open(self, location: str) -> Store:
+        return LocalStore.open(location)
+
+    def create(self, location: str, *, make_parent_dirs: bool) -> Store:
+        return LocalStore.create(location, make_parent_dirs=make_parent_dirs)
+
+
+@dataclass(frozen=True, slots=True)
+class Access:
+    """How to reach one repository. The command line fills it in from options and environment."""
+
+    path: str
+    passphrases: PassphraseSource
+    cache_dir: str | None  # parent of the caches of all repositories; None: keep nothing between commands
+    keys_dir: str
+    security_dir: str  # parent of what is remembered of each repository
+    key_file: str | None  # use and make exactly this key file, instead of looking into keys_dir
+    questions: Questions
+    lock_wait_s: float = 1.0
+    threads: int = 0  # 0: as many as the machine has
+    clock: Clock = field(default_factory=SystemClock)
+    randomness: Randomness = field(default_factory=SystemRandomness)
+    stores: Stores = field(default_factory=LocalStores)
+    kdf_cost: KdfCost = KDF_DEFAULT

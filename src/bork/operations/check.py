@@ -1,0 +1,206 @@
+"""Find out whether everything that was stored is still what it was.
+
+The repository part needs no key: names are hashes. The archives part follows every reference from every head, and with
+``verify_data`` opens all content. Nothing is changed.
+"""
+
+from __future__ import annotations
+
+import os
+import time
+from dataclasses import dataclass, field
+from functools import partial
+from typing import TYPE_CHECKING
+
+from bork.core import CheckEngine, ChunkIndex
+from bork.errors import IntegrityError, ObjectMissing, RepositoryError
+from bork.operations.drive import drive
+from bork.operations.heads import ArchiveEntry, find_archive, load_heads, select
+from bork.operations.index import LoadedIndex, cache_directory, load_index
+from bork.operations.opening import OpenRepository, open_repository
+from bork.operations.problems import CountedProblems
+from bork.operations.reading import percent
+from bork.operations.selection import ArchiveFilter
+from bork.repository import layout
+from bork.storage.private import write_private
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from bork.operations.access import Access
+    from bork.operations.events import EventSink
+    from bork.operations.selection import ArchiveName
+    from bork.repository.layout import PackId
+
+BATCH_BYTES = 256 << 20  # of packs between two looks at the clock, for max_duration_s
+
+
+@dataclass(frozen=True, slots=True)
+class CheckOptions:
+    """Options of ``bork check`` under their own names; see docs/usage/check.md."""
+
+    repository: bool = True
+    archives: bool = True
+    verify_data: bool = False
+    name: ArchiveName | None = None  # only this archive
+    filter: ArchiveFilter = field(default_factory=ArchiveFilter)
+    max_duration_s: int = 0  # of the repository part; 0: no limit. The next check goes on where this one stopped
+
+
+@dataclass(frozen=True, slots=True)
+class CheckOutcome:
+    problems: int  # each was an event; 0: nothing is wrong
+    packs: int  # checked
+    archives: int  # checked
+    complete: bool  # False: max_duration_s ended the repository part early
+
+
+def run(access: Access, options: CheckOptions, events: EventSink) -> CheckOutcome:
+    """Check. Damage is an event for each thing that is damaged, and the check goes on.
+
+    Raises: what keeps a repository from being opened at all (as ``open_repository``); ArchiveDoesNotExist;
+    CancelledByUser; StorageError.
+    """
+    counted = CountedProblems(events)
+    packs, complete, archives = 0, True, 0
+    with open_repository(access, needs_key=options.archives) as opened:
+        loaded = _load(access, opened, counted) if options.archives else None
+        if options.repository:
+            events.log("info", "Starting repository check")
+            if loaded is None:
+                _check_blindly(opened, counted)
+            _check_keys(opened, counted)
+            packs, complete = _check_packs(access, options, opened, loaded, counted)
+            events.log("info", "Finished " + ("" if complete else "partial ") + "repository check.")
+        if loaded is not None:
+            events.log("info", "Starting archive consistency check...")
+            archives = _check_archives(access, options, opened, loaded, counted)
+            events.log("info", "Archive consistency check complete.")
+    return CheckOutcome(counted.total, packs, archives, complete)
+
+
+def _load(access: Access, opened: OpenRepository, counted: CountedProblems) -> LoadedIndex:
+    loaded = load_index(access, opened.repository, opened.keys, counted, trust_cache=False)
+    for fault in loaded.damaged:
+        counted.problem("damaged", layout.INDEXES.encode(), str(fault))
+    for pack in loaded.missing:
+        counted.problem("damaged", layout.pack_name(pack).encode(), "An index names this pack, and it is not there.")
+    return loaded
+
+
+def _check_blindly(opened: OpenRepository, counted: CountedProblems) -> None:
+    for index in opened.repository.indexes():
+        _report(counted, layout.index_name(index), partial(opened.repository.get_index, index))
+    for head in opened.repository.heads():
+        _report(counted, layout.head_name(head), partial(opened.repository.verify_head, head))
+
+
+def _check_keys(opened: OpenRepository, counted: CountedProblems) -> None:
+    keys = opened.repository.key_slots()
+    for key in keys:
+        _report(counted, layout.key_name(key), partial(opened.repository.get_key, key))
+    if not keys and opened.mode.key == "repository":
+        counted.problem("damaged", layout.KEYS.encode(), "There is no key in the repository.")
+
+
+def _report(counted: CountedProblems, name: str, get: Callable[[], object]) -> None:
+    try:
+        get()
+    except (IntegrityError, ObjectMissing) as fault:
+        counted.problem("damaged", name.encode(), str(fault))
+
+
+def _check_packs(
+    access: Access,
+    options: CheckOptions,
+    opened: OpenRepository,
+    loaded: LoadedIndex | None,
+    counted: CountedProblems,
+) -> tuple[int, bool]:
+    """The number of packs checked, and whether these were all that are left."""
+    packs = sorted((opened.repository.packs() if loaded is None else loaded.packs).items())
+    if not options.max_duration_s:
+        _run_packs(access, opened, loaded, packs, counted)
+        return len(packs), True
+    deadline = time.monotonic() + options.max_duration_s
+    cursor = _Cursor(cache_directory(access, opened.repository))
+    packs = cursor.rest(packs)
+    done = 0
+    while done < len(packs):
+        batch = _batch(packs[done:])
+        _run_packs(access, opened, loaded, batch, counted)
+        done += len(batch)
+        cursor.move(packs[done - 1][0] if done < len(packs) else None)
+        if time.monotonic() >= deadline:
+            break
+    return done, done == len(packs)
+
+
+def _batch(packs: list[tuple[PackId, int]]) -> list[tuple[PackId, int]]:
+    size, count = 0, 0
+    while count < len(packs) and size < BATCH_BYTES:
+        size += packs[count][1]
+        count += 1
+    return packs[:count]
+
+
+def _run_packs(
+    access: Access,
+    opened: OpenRepository,
+    loaded: LoadedIndex | None,
+    packs: list[tuple[PackId, int]],
+    counted: CountedProblems,
+) -> None:
+    plan: dict[str, object] = {"threads": access.threads, "packs": packs, "archives": [], "verify_data": False}
+    engine = CheckEngine(plan, opened.unlocked, ChunkIndex() if loaded is None else loaded.index)
+    drive(engine, opened.repository, counted, progress=percent("check.packs"))
+
+
+def _check_archives(
+    access: Access, options: CheckOptions, opened: OpenRepository, loaded: LoadedIndex, counted: CountedProblems
+) -> int:
+    entries = _wanted(options, opened, counted)
+    plan: dict[str, object] = {
+        "threads": access.threads,
+        "packs": [],
+        "archives": [(entry.head.name, entry.head.root) for entry in entries],
+        "verify_data": options.verify_data,
+    }
+    engine = CheckEngine(plan, opened.keys, loaded.index)
+    drive(engine, opened.repository, counted, progress=percent("check.archives"))
+    return len(entries)
+
+
+def _wanted(options: CheckOptions, opened: OpenRepository, counted: CountedProblems) -> list[ArchiveEntry]:
+    """The archives to check. A head that cannot be opened has no name: it is a problem of every selection."""
+    if options.name is not None:
+        try:
+            return [find_archive(opened.repository, opened.keys, options.name)]
+        except RepositoryError as fault:
+            counted.problem("damaged", options.name.encode("utf-8", "surrogateescape"), str(fault))
+            return []
+    heads = load_heads(opened.repository, opened.keys)
+    for damage in heads.damaged:
+        counted.problem("damaged", layout.ARCHIVES.encode(), str(damage))
+    return select(heads.entries, options.filter)
+
+
+class _Cursor:
+    """Remembers between commands how far checks with a time limit have come."""
+
+    def __init__(self, directory: str | None) -> None:
+        self._path = None if directory is None else os.path.join(directory, "check-cursor")
+
+    def rest(self, packs: list[tuple[PackId, int]]) -> list[tuple[PackId, int]]:
+        """The packs that come after the last one checked."""
+        try:
+            with open(self._path or os.devnull, encoding="ascii", errors="replace") as file:
+                last = bytes.fromhex(file.read().strip())
+        except (FileNotFoundError, ValueError):
+            last = b""
+        return [pack for pack in packs if pack[0] > last]
+
+    def move(self, last: PackId | None) -> None:
+        """Everything up to ``last`` is checked; None: everything is."""
+        if self._path is not None:
+            write_private(self._path, b"" if last is None else last.hex().encode("ascii"))

@@ -1,0 +1,280 @@
+"""Make an archive.
+
+Order: packs, then the index that names them, then the head, which is the commit. Before the head is stored there is no
+archive, whatever happened; after it the archive is complete.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, fields
+from typing import TYPE_CHECKING, Literal, NamedTuple
+
+from bork.archive.head import ArchiveHead, ArchiveStats
+from bork.core import ChunkIndex, CreateEngine, Keys, digest
+from bork.errors import ArchiveAlreadyExists, CancelledByUser, ObjectExists
+from bork.operations.drive import Counters, Outcome, drive
+from bork.operations.events import ArchiveProgress, EventSink, Progress
+from bork.operations.heads import ArchiveEntry, Heads, head_id, load_heads, name_bytes, open_head
+from bork.operations.index import LoadedIndex, cache_directory, load_index
+from bork.operations.opening import open_repository
+from bork.operations.totals import RepositoryTotals
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from bork.archive.head import Chunker
+    from bork.operations.access import Access
+    from bork.operations.selection import ArchiveId, ArchiveName, ItemLines, Pattern
+    from bork.repository.layout import HeadId
+    from bork.repository.repository import Repository
+
+MIB = 1 << 20
+PACK_SIZE_MIN = 16 * MIB  # large enough that fsync and seek cost little; two of them are in memory at a time
+PACK_SIZE_MAX = 64 * MIB
+PACKS_AIMED_AT = 8192  # above that the packs of a repository grow, not their number
+# File times come from a clock that ticks every 1 to 10 ms: one that is stamped after the start of a backup may look
+# this much older than it.
+CLOCK_TICK_NS = 10_000_000
+
+
+class Compression(NamedTuple):
+    """How new chunks are compressed. ``obfuscate``: Borg's SPEC, 0 for none."""
+
+    codec: Literal["none", "lz4", "zstd", "zlib", "lzma"] = "lz4"
+    level: int = 0  # 0 for codecs without levels
+    auto: bool = False
+    obfuscate: int = 0
+
+
+class StdinSource(NamedTuple):
+    """Content that comes through a descriptor and becomes one file."""
+
+    fd: int
+    name: bytes
+    user: bytes
+    group: bytes
+    mode: int
+
+
+class PathList(NamedTuple):
+    """Paths that come through a descriptor; each is backed up alone, without what is below it."""
+
+    fd: int
+    delimiter: bytes
+
+
+class Root(NamedTuple):
+    """A PATH of the command line: where to read it, and the path that its items get."""
+
+    source: bytes
+    stored: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class CreateOptions:
+    """Options of ``bork create`` under their own names; see docs/usage/create.md."""
+
+    archive: ArchiveName
+    roots: tuple[Root, ...]
+    hostname: str
+    username: str
+    cwd: str
+    command_line: tuple[str, ...]
+    comment: str = ""
+    timestamp_ns: int | None = None  # the time that the archive is given, instead of the clock's
+    patterns: tuple[Pattern, ...] = ()
+    stdin: StdinSource | None = None
+    path_list: PathList | None = None
+    # Called when everything is read and stored, before the commit: raise to have no archive. For the exit status of
+    # the command behind ``stdin`` or ``path_list``.
+    before_commit: Callable[[], None] | None = None
+    lines: ItemLines | None = None
+    dry_run: bool = False
+    one_file_system: bool = False
+    numeric_ids: bool = False
+    atime: bool = False
+    noctime: bool = False
+    nobirthtime: bool = False
+    noflags: bool = False
+    noacls: bool = False
+    noxattrs: bool = False
+    sparse: bool = False
+    read_special: bool = False
+    exclude_nodump: bool = False
+    exclude_caches: bool = False
+    exclude_if_present: tuple[bytes, ...] = ()
+    keep_exclude_tags: bool = False
+    files_cache: str = "ctime,size,inode"
+    files_changed: Literal["ctime", "mtime", "disabled"] = "ctime"
+    compression: Compression = field(default_factory=Compression)
+    chunker: Chunker = ("gear", 19, 23, 21)
+    pack_size: int | None = None  # bytes; None: by the size of the repository
+
+
+# Options that the plan of the engine has under the same name.
+_PLANNED = (
+    *("dry_run", "one_file_system", "numeric_ids", "atime", "noctime", "nobirthtime", "noflags", "noacls", "noxattrs"),
+    *("sparse", "read_special", "exclude_nodump", "exclude_caches", "keep_exclude_tags", "files_cache"),
+    *("files_changed", "chunker"),
+)
+
+
+@dataclass(frozen=True, slots=True)
+class CreateOutcome:
+    head: ArchiveHead | None  # None: dry run
+    archive_id: ArchiveId | None
+    repository_id: bytes | None
+    stats: ArchiveStats
+    totals: RepositoryTotals | None  # of the repository, with the new archive
+    start_ns: int
+    end_ns: int
+
+
+def run(access: Access, options: CreateOptions, events: EventSink) -> CreateOutcome:
+    """Back up. Problems with single files are events; everything that concerns the repository raises.
+
+    Raises: ArchiveAlreadyExists, CancelledByUser, and as ``open_repository``, ``load_index`` and ``drive``. Then there
+    is no archive, and what was stored is found again by the next ``create``.
+    """
+    start_ns = access.clock.now_ns()
+    if options.dry_run:
+        return _dry_run(access, options, events, start_ns)
+    with open_repository(access) as opened:
+        repository, keys = opened.repository, opened.keys
+        head = head_id(keys, options.archive)
+        names = repository.heads()
+        if head in names:
+            raise ArchiveAlreadyExists(options.archive)
+        heads = load_heads(repository, keys, names)
+        for fault in heads.damaged:
+            events.log("warning", f"The head of an archive is damaged: {fault}")
+        repository.sweep()
+        loaded = load_index(access, repository, keys, events)
+        repository.settle_packs(loaded.adopted)
+        plan = _plan(access, options, start_ns)
+        plan["previous"] = _previous(heads, options)
+        plan["pack_size"] = options.pack_size or choose_pack_size(sum(loaded.packs.values()))
+        plan["scratch_dir"] = cache_directory(access, repository)
+        engine = CreateEngine(plan, keys, loaded.index)
+        outcome = drive(engine, repository, events, progress=_progress, stored=engine.stored)
+        if options.before_commit is not None:
+            options.before_commit()
+        if events.cancelled():
+            raise CancelledByUser
+        entry, heads = _commit(access, repository, keys, head, options, outcome, heads, start_ns)
+        return CreateOutcome(
+            head=entry.head,
+            archive_id=entry.id,
+            repository_id=repository.id,
+            stats=entry.head.stats,
+            totals=_totals_after(heads, loaded, outcome),
+            start_ns=start_ns,
+            end_ns=entry.head.end_ns,
+        )
+
+
+def choose_pack_size(repository_bytes: int) -> int:
+    """Bytes of a pack: packs grow with the repository, so that their number stays bearable."""
+    return min(max(PACK_SIZE_MIN, repository_bytes // PACKS_AIMED_AT // MIB * MIB), PACK_SIZE_MAX)
+
+
+def choose_previous(heads: Heads, hostname: str, roots: tuple[bytes, ...]) -> ArchiveEntry | None:
+    """The archive to compare files with: the newest of this host with these roots, or else the newest of this host."""
+    of_host = [entry for entry in heads.entries if entry.head.hostname == hostname]
+    of_roots = [entry for entry in of_host if entry.head.roots == roots]
+    candidates = of_roots or of_host
+    return candidates[-1] if candidates else None
+
+
+def _previous(heads: Heads, options: CreateOptions) -> dict[str, object] | None:
+    entry = choose_previous(heads, options.hostname, tuple(root.source for root in options.roots))
+    return None if entry is None else {"root": entry.head.root, "start_ns": entry.head.start_ns - CLOCK_TICK_NS}
+
+
+def _plan(access: Access, options: CreateOptions, start_ns: int) -> dict[str, object]:
+    plan: dict[str, object] = {name: getattr(options, name) for name in _PLANNED}
+    plan.update(
+        threads=access.threads,
+        patterns=[tuple(pattern) for pattern in options.patterns],
+        paths=[],
+        lines=None if options.lines is None else options.lines.plan(),
+        roots=[tuple(root) for root in options.roots],
+        stdin=None if options.stdin is None else options.stdin._asdict(),
+        path_list=None if options.path_list is None else options.path_list._asdict(),
+        exclude_if_present=list(options.exclude_if_present),
+        compression=options.compression._asdict(),
+        pack_size=options.pack_size or PACK_SIZE_MIN,
+        previous=None,
+        start_ns=start_ns - CLOCK_TICK_NS,
+        scratch_dir=None,
+    )
+    return plan
+
+
+def _dry_run(access: Access, options: CreateOptions, events: EventSink, start_ns: int) -> CreateOutcome:
+    """Walk and show, with neither keys nor index: no passphrase is asked for."""
+    with open_repository(access, needs_key=False) as opened:
+        engine = CreateEngine(_plan(access, options, start_ns), Keys.public(opened.repository.id), ChunkIndex())
+        outcome = drive(engine, opened.repository, events, progress=_progress)
+        now = access.clock.now_ns()
+        return CreateOutcome(None, None, opened.repository.id, _stats(outcome), None, start_ns, now)
+
+
+def _progress(counters: Counters, finished: bool) -> Progress:
+    original_size, compressed_size, deduplicated_size, files, path = counters
+    return ArchiveProgress(original_size, compressed_size, deduplicated_size, files, path, finished)
+
+
+def _stats(outcome: Outcome) -> ArchiveStats:
+    return ArchiveStats(**{each.name: outcome.number(each.name) for each in fields(ArchiveStats)})
+
+
+def _commit(
+    access: Access,
+    repository: Repository,
+    keys: Keys,
+    head: HeadId,
+    options: CreateOptions,
+    outcome: Outcome,
+    heads: Heads,
+    start_ns: int,
+) -> tuple[ArchiveEntry, Heads]:
+    """Store the head. The result includes what other writers have committed meanwhile."""
+    names = repository.heads()
+    seen = {entry.object for entry in heads.entries}
+    newer = load_heads(repository, keys, [name for name in names if name not in seen])
+    heads = Heads((*heads.entries, *newer.entries), newer.damaged)
+    decoded = ArchiveHead(
+        name=options.archive,
+        root=outcome.digest("root"),
+        chunker=options.chunker,
+        hostname=options.hostname,
+        username=options.username,
+        cwd=options.cwd,
+        comment=options.comment,
+        command_line=options.command_line,
+        time_ns=start_ns if options.timestamp_ns is None else options.timestamp_ns,
+        start_ns=start_ns,
+        end_ns=access.clock.now_ns(),
+        roots=tuple(root.source for root in options.roots),
+        stats=_stats(outcome),
+        sequence=1 + max((entry.head.sequence for entry in heads.entries), default=0),
+        ledger=digest(b"".join(sorted(names))),
+    )
+    sealed = keys.seal_head(name_bytes(options.archive), decoded.encode())
+    entry = open_head(keys, head, sealed)  # nothing counts as stored that has not been opened again
+    try:
+        repository.put_head(head, sealed)
+    except ObjectExists:
+        raise ArchiveAlreadyExists(options.archive) from None
+    return entry, Heads((*heads.entries, entry), heads.damaged)
+
+
+def _totals_after(heads: Heads, loaded: LoadedIndex, outcome: Outcome) -> RepositoryTotals:
+    unique, plain, stored = loaded.index.totals()
+    return RepositoryTotals.of(
+        heads,
+        unique_chunks=unique + outcome.number("chunks_new"),
+        unique_size=plain,
+        unique_csize=stored + outcome.number("deduplicated_size"),
+    )

@@ -1,0 +1,137 @@
+"""The one loop that performs the I/O of an engine.
+
+An engine never sees a repository: it says which bytes to store and which to read, and this loop does it, in one thread,
+while the engine's own threads work on. So every fault of a storage meets an engine here and nowhere else.
+"""
+
+from __future__ import annotations
+
+import time
+from typing import TYPE_CHECKING, Protocol
+
+from bork.core import Data, Done, Fetch, Lines, Problem, StoreIndex, StorePack
+from bork.errors import CancelledByUser, IntegrityError, InternalError, ObjectMissing, StorageFault
+from bork.repository.layout import IndexId, PackId
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from bork.core import Event
+    from bork.operations.events import EventSink, Progress
+    from bork.repository.repository import Repository
+
+WAIT_S = 0.2  # how long the user waits at most for a sign of life, and for Ctrl-C
+
+Counters = tuple[int, int, int, int, bytes]
+
+
+class Engine(Protocol):
+    """What all engines have in common. See ``bork/core/_native.pyi``."""
+
+    def next_event(self, timeout_s: float) -> Event | None:
+        """The next thing to do, or None after ``timeout_s`` seconds."""
+        ...
+
+    def fetched(self, token: int, data: Sequence[bytes]) -> None:
+        """The answer to ``Fetch``."""
+
+    def fetch_failed(self, token: int, message: str) -> None:
+        """The other answer to ``Fetch``."""
+
+    def progress(self) -> Counters:
+        """Counters, by engine."""
+        ...
+
+    def cancel(self) -> None:
+        """Stop early."""
+
+
+class Outcome:
+    """The numbers that an engine ends with; a missing one is a bug of ours and not of the user."""
+
+    def __init__(self, values: dict[str, int | bytes | None]) -> None:
+        self._values = values
+
+    def number(self, key: str) -> int:
+        """A counter."""
+        value = self._values.get(key)
+        if not isinstance(value, int):
+            raise InternalError(f"the engine gave {key} as {value!r}")
+        return value
+
+    def digest(self, key: str) -> bytes:
+        """An id of 32 bytes."""
+        value = self._values.get(key)
+        if not isinstance(value, bytes) or len(value) != 32:
+            raise InternalError(f"the engine gave {key} as {value!r}")
+        return value
+
+
+def drive(
+    engine: Engine,
+    repository: Repository,
+    events: EventSink,
+    *,
+    progress: Callable[[Counters, bool], Progress],
+    stored: Callable[[int], None] | None = None,
+) -> Outcome:
+    """Run an engine to its end. ``progress`` makes an event of its counters; ``stored`` is that of a writing engine.
+
+    If this raises, the engine has been cancelled. A range that cannot be read is told to the engine, which knows what
+    depends on it; everything else that goes wrong in the storage ends the operation.
+    Raises: CancelledByUser, StorageError, RepositoryError, and whatever ``events`` raises.
+    """
+    try:
+        shown = time.monotonic()
+        while True:
+            event = engine.next_event(WAIT_S)
+            if events.cancelled():
+                raise CancelledByUser
+            if isinstance(event, Done):
+                events.progress(progress(engine.progress(), True))
+                return Outcome(event.outcome)
+            if event is not None:
+                _perform(event, engine, repository, events, stored)
+            if time.monotonic() - shown >= WAIT_S:
+                events.progress(progress(engine.progress(), False))
+                shown = time.monotonic()
+    except BaseException:
+        engine.cancel()
+        raise
+
+
+def _perform(
+    event: Event,
+    engine: Engine,
+    repository: Repository,
+    events: EventSink,
+    stored: Callable[[int], None] | None,
+) -> None:
+    match event:
+        case Lines():
+            events.lines(event.data)
+        case Fetch():
+            _fetch(event, engine, repository)
+        case Data():
+            events.data(event.data)
+        case Problem():
+            events.problem(event.kind, event.path, event.message)
+        case StorePack() | StoreIndex():
+            if stored is None:
+                raise InternalError("an engine that only reads wants to store something")
+            if isinstance(event, StorePack):
+                repository.put_pack(PackId(event.name), event.data)
+            else:
+                repository.put_index(IndexId(event.name), event.data)
+            stored(event.token)
+        case Done():
+            raise InternalError("an engine went on after its end")
+
+
+def _fetch(event: Fetch, engine: Engine, repository: Repository) -> None:
+    try:
+        data = repository.read([(PackId(pack), offset, length) for pack, offset, length in event.ranges])
+    except (ObjectMissing, IntegrityError, StorageFault) as fault:
+        engine.fetch_failed(event.token, str(fault))
+    else:
+        engine.fetched(event.token, data)

@@ -1,0 +1,82 @@
+"""Restore the items of an archive."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Literal
+
+from bork.core import ReadEngine
+from bork.errors import IntegrityError
+from bork.operations.drive import drive
+from bork.operations.heads import ArchiveEntry, find_archive
+from bork.operations.index import load_index
+from bork.operations.opening import open_repository
+from bork.operations.problems import CountedProblems
+from bork.operations.reading import percent, reading_plan
+
+if TYPE_CHECKING:
+    from bork.operations.access import Access
+    from bork.operations.events import EventSink
+    from bork.operations.selection import ArchiveName, ItemLines, PathArgument, Pattern
+
+
+@dataclass(frozen=True, slots=True)
+class ExtractOptions:
+    """Options of ``bork extract`` under their own names; see docs/usage/extract.md."""
+
+    patterns: tuple[Pattern, ...] = ()
+    paths: tuple[PathArgument, ...] = ()
+    target: str = "."  # directory below which everything is written, and nothing outside
+    to: Literal["files", "stdout", "nowhere"] = "files"  # "nowhere": dry run, everything is read and verified
+    strip_components: int = 0
+    sparse: bool = False
+    numeric_ids: bool = False
+    noflags: bool = False
+    noacls: bool = False
+    noxattrs: bool = False
+    lines: ItemLines | None = None
+    progress: bool = False  # whether to find out the total size first
+
+
+@dataclass(frozen=True, slots=True)
+class ExtractOutcome:
+    archive: ArchiveEntry
+    items: int
+
+
+_MODES: dict[str, Literal["extract", "stdout", "dry_run"]] = {
+    "files": "extract",
+    "stdout": "stdout",
+    "nowhere": "dry_run",
+}
+
+
+def run(access: Access, name: ArchiveName, options: ExtractOptions, events: EventSink) -> ExtractOutcome:
+    """Restore. What could not be restored as it was is an event for each item, and the rest is restored.
+
+    Raises: ArchiveDoesNotExist, CancelledByUser, and as ``open_repository``, ``load_index`` and ``drive``;
+    IntegrityError, at the end, if content is lost or damaged in the repository (each such item was an event).
+    """
+    with open_repository(access) as opened:
+        entry = find_archive(opened.repository, opened.keys, name)
+        loaded = load_index(access, opened.repository, opened.keys, events)
+        plan = reading_plan(access, entry, _MODES[options.to], options.patterns, options.paths)
+        plan.update(
+            lines=None if options.lines is None else options.lines.plan(),
+            target=os.path.abspath(options.target),
+            strip_components=options.strip_components,
+            sparse=options.sparse,
+            numeric_ids=options.numeric_ids,
+            noflags=options.noflags,
+            noacls=options.noacls,
+            noxattrs=options.noxattrs,
+            need_total=options.progress,
+        )
+        engine = ReadEngine(plan, opened.keys, loaded.index)
+        counted = CountedProblems(events)
+        outcome = drive(engine, opened.repository, counted, progress=percent("extract"))
+        damaged = counted.counts.get("damaged", 0)
+        if damaged:
+            raise IntegrityError(f"{damaged} items of the archive {name} could not be read whole from the repository")
+        return ExtractOutcome(entry, outcome.number("items"))

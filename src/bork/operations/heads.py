@@ -1,0 +1,108 @@
+"""Find and open the heads of archives."""
+
+from __future__ import annotations
+
+import fnmatch
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from bork.archive import head as archive_head
+from bork.core import digest
+from bork.errors import ArchiveDoesNotExist, IntegrityError, ObjectMissing, RepositoryError
+from bork.operations.selection import ArchiveId, ArchiveName
+from bork.repository.layout import HeadId
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from bork.archive.head import ArchiveHead
+    from bork.core import Keys
+    from bork.operations.selection import ArchiveFilter
+    from bork.repository.repository import Repository
+
+
+@dataclass(frozen=True, slots=True)
+class ArchiveEntry:
+    """One archive of a repository."""
+
+    id: ArchiveId  # fingerprint: BLAKE3 of the stored head
+    object: HeadId
+    head: ArchiveHead
+
+    @property
+    def name(self) -> ArchiveName:
+        """The name that the user gave it."""
+        return ArchiveName(self.head.name)
+
+
+@dataclass(frozen=True, slots=True)
+class Heads:
+    """The heads of a repository, and those that could not be opened."""
+
+    entries: tuple[ArchiveEntry, ...]  # oldest first, by the order in which they were committed
+    damaged: tuple[RepositoryError, ...]
+
+
+def head_id(keys: Keys, name: ArchiveName) -> HeadId:
+    """The name of the object that an archive of this name has."""
+    return HeadId(keys.archive_name(name_bytes(name)))
+
+
+def name_bytes(name: ArchiveName) -> bytes:
+    """The bytes that a name has in keyed hashes."""
+    return name.encode("utf-8", "surrogateescape")
+
+
+def open_head(keys: Keys, head: HeadId, data: bytes) -> ArchiveEntry:
+    """Open and decode what ``archives/<head>`` holds. Raises: IntegrityError, UnsupportedFormat."""
+    decoded = archive_head.decode(keys.open_head(head, data), f"archives/{head.hex()}")
+    entry = ArchiveEntry(ArchiveId(digest(data)), head, decoded)
+    if head_id(keys, entry.name) != head:
+        raise IntegrityError(f"the archive head archives/{head.hex()}", "the repository", "its own name", decoded.name)
+    return entry
+
+
+def load_heads(repository: Repository, keys: Keys, heads: Iterable[HeadId] | None = None) -> Heads:
+    """Open all heads, or these. Memory: about 1 KiB an archive, and its command line. Raises: StorageError."""
+    entries: list[ArchiveEntry] = []
+    damaged: list[RepositoryError] = []
+    for head in repository.heads() if heads is None else heads:
+        try:
+            entries.append(open_head(keys, head, repository.get_head(head)))
+        except ObjectMissing:
+            continue  # deleted since it was listed
+        except RepositoryError as fault:
+            damaged.append(fault)
+    entries.sort(key=lambda entry: (entry.head.sequence, entry.head.start_ns, entry.object))
+    return Heads(tuple(entries), tuple(damaged))
+
+
+def find_archive(repository: Repository, keys: Keys, name: ArchiveName) -> ArchiveEntry:
+    """One archive by its name; no other head is read. Raises: ArchiveDoesNotExist, IntegrityError, StorageError."""
+    head = head_id(keys, name)
+    try:
+        data = repository.get_head(head)
+    except ObjectMissing:
+        raise ArchiveDoesNotExist(name) from None
+    return open_head(keys, head, data)
+
+
+def select(entries: Iterable[ArchiveEntry], wanted: ArchiveFilter) -> list[ArchiveEntry]:
+    """Those that the filter names, in its order."""
+    chosen = [entry for entry in entries if _matches(entry.head.name, wanted)]
+    for key in reversed(wanted.sort_by):
+        if key == "timestamp":
+            chosen.sort(key=lambda entry: entry.head.time_ns)
+        elif key == "id":
+            chosen.sort(key=lambda entry: entry.id)
+        else:
+            chosen.sort(key=lambda entry: entry.head.name)
+    if wanted.first:
+        return chosen[: wanted.first]
+    return chosen[-wanted.last :] if wanted.last else chosen
+
+
+def _matches(name: str, wanted: ArchiveFilter) -> bool:
+    if wanted.prefix is not None and not name.startswith(wanted.prefix):
+        return False
+    return wanted.glob is None or fnmatch.fnmatchcase(name, wanted.glob)

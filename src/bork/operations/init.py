@@ -1,0 +1,68 @@
+"""Make a repository."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from bork.crypto.modes import MODES, EncryptionMode
+from bork.crypto.places import key_place
+from bork.crypto.slots import new_keys, seal_slot
+from bork.errors import NotAvailable
+from bork.operations import security
+from bork.repository.config import RepositoryConfig
+from bork.repository.layout import RepositoryId
+from bork.repository.repository import Repository
+
+if TYPE_CHECKING:
+    from bork.operations.access import Access
+
+ID_LENGTH = 32  # bytes of a repository id
+
+
+@dataclass(frozen=True, slots=True)
+class InitOptions:
+    encryption: EncryptionMode
+    append_only: bool = False
+    storage_quota: int | None = None  # bytes
+    make_parent_dirs: bool = False
+    related_secrets: str | None = None  # path of what "key export-related-secrets" wrote
+
+
+@dataclass(frozen=True, slots=True)
+class InitOutcome:
+    repository_id: RepositoryId
+    encryption: EncryptionMode
+    key_location: str | None  # path of the key file, or of the repository that holds the key; None without a key
+
+
+def run(access: Access, options: InitOptions) -> InitOutcome:
+    """Make an empty repository with new secrets. The ``config`` object is put last: before it there is no repository.
+
+    An ``init`` that was interrupted can be repeated at the same path.
+    Raises: RepositoryAlreadyExists, PathAlreadyExists, ParentPathDoesNotExist, StorageError, OutputFault.
+    """
+    if options.related_secrets is not None:
+        raise NotAvailable("--import-related-secrets")
+    mode = MODES[options.encryption]
+    store = access.stores.create(access.path, make_parent_dirs=options.make_parent_dirs)
+    try:
+        repository_id = RepositoryId(access.randomness.token(ID_LENGTH))
+        keys = new_keys(repository_id, mode)
+        config = RepositoryConfig(
+            id=repository_id,
+            encryption=mode.name,
+            suite=keys.suite,
+            append_only=options.append_only,
+            storage_quota=options.storage_quota or 0,
+        )
+        repository = Repository(store, config)
+        place = key_place(repository, access.keys_dir, access.key_file)
+        key_location = None
+        if place is not None:
+            key_location = place.add(seal_slot(keys, access.passphrases.new(place.location), access.kdf_cost))
+        repository.publish_config()
+        security.remember(access, repository)
+    finally:
+        store.close()
+    return InitOutcome(repository_id, mode.name, key_location)

@@ -1,0 +1,76 @@
+"""List the archives of a repository, or the items of an archive."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from bork.core import ReadEngine
+from bork.operations.drive import drive
+from bork.operations.heads import ArchiveEntry, find_archive, load_heads, select
+from bork.operations.index import load_index
+from bork.operations.opening import open_repository
+from bork.operations.reading import percent, plan_segments, reading_plan
+
+if TYPE_CHECKING:
+    from bork.errors import RepositoryError
+    from bork.operations.access import Access
+    from bork.operations.events import EventSink
+    from bork.operations.selection import ArchiveFilter, ArchiveName, Key, PathArgument, Pattern, Text
+    from bork.repository.layout import RepositoryId
+
+
+@dataclass(frozen=True, slots=True)
+class RepositoryListing:
+    repository_id: RepositoryId
+    location: str
+    encryption: str
+    key_location: str | None
+    last_modified_ns: int | None  # end of the archive that was committed last; None: there is none
+    archives: tuple[ArchiveEntry, ...]
+    damaged: tuple[RepositoryError, ...]  # heads that could not be opened: say so, and exit with 2
+
+
+@dataclass(frozen=True, slots=True)
+class ListOptions:
+    segments: tuple[Text | Key, ...]  # the compiled format; with json_lines the keys to show
+    json_lines: bool = False
+    patterns: tuple[Pattern, ...] = ()
+    paths: tuple[PathArgument, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class ListOutcome:
+    archive: ArchiveEntry
+    items: int  # shown
+
+
+def archives(access: Access, wanted: ArchiveFilter) -> RepositoryListing:
+    """The archives of a repository. Reads heads and nothing else. Raises: as ``open_repository``; StorageError."""
+    with open_repository(access) as opened:
+        heads = load_heads(opened.repository, opened.keys)
+        return RepositoryListing(
+            repository_id=opened.repository.id,
+            location=opened.repository.location,
+            encryption=opened.mode.name,
+            key_location=opened.key_location,
+            last_modified_ns=max((entry.head.end_ns for entry in heads.entries), default=None),
+            archives=tuple(select(heads.entries, wanted)),
+            damaged=heads.damaged,
+        )
+
+
+def items(access: Access, name: ArchiveName, options: ListOptions, events: EventSink) -> ListOutcome:
+    """The items of one archive, as ``events.lines`` in the order of the archive.
+
+    Raises: ArchiveDoesNotExist, CancelledByUser, and as ``open_repository``, ``load_index`` and ``drive``.
+    """
+    with open_repository(access) as opened:
+        entry = find_archive(opened.repository, opened.keys, name)
+        loaded = load_index(access, opened.repository, opened.keys, events)
+        plan = reading_plan(access, entry, "list", options.patterns, options.paths)
+        plan["segments"] = plan_segments(options.segments)
+        plan["json_lines"] = options.json_lines
+        engine = ReadEngine(plan, opened.keys, loaded.index)
+        outcome = drive(engine, opened.repository, events, progress=percent("extract"))
+        return ListOutcome(entry, outcome.number("items"))

@@ -1,0 +1,109 @@
+"""Open a repository: find it, check that it is the one the user means, and unlock its keys."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Self
+
+from bork.core import Keys
+from bork.crypto.modes import MODES
+from bork.crypto.places import KeyPlace, key_place
+from bork.crypto.slots import Slot, open_slots
+from bork.errors import (
+    InternalError,
+    InvalidRepositoryConfig,
+    NoPassphraseFailure,
+    PassphraseWrong,
+    PasswordRetriesExceeded,
+)
+from bork.operations import security
+from bork.operations.access import Access, PassphraseSource, Questions
+from bork.repository.repository import Repository
+
+if TYPE_CHECKING:
+    from types import TracebackType
+
+    from bork.crypto.modes import Mode
+
+__all__ = ["Access", "OpenRepository", "PassphraseSource", "Questions", "open_repository", "unlock"]
+
+PROMPTS_MAX = 3
+
+
+@dataclass(frozen=True, slots=True)
+class OpenRepository:
+    """A repository and, if they were asked for, its unlocked keys. A context manager that closes it."""
+
+    repository: Repository
+    mode: Mode
+    unlocked: Keys | None
+    key_location: str | None  # path of the key file, location of the repository that holds the key, or None
+    security_dir: str
+
+    @property
+    def keys(self) -> Keys:
+        """The keys; it was opened with ``needs_key``."""
+        if self.unlocked is None:
+            raise InternalError("the keys were not asked for")
+        return self.unlocked
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, value: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.repository.close()
+
+
+def open_repository(access: Access, *, needs_key: bool = True) -> OpenRepository:
+    """Without a key nothing is asked and nothing remembered: enough for what a blind server may do.
+
+    Raises: RepositoryDoesNotExist, InvalidRepository and the other refusals of ``Repository.open``; what
+    ``security.verify`` and ``unlock`` raise; StorageError.
+    """
+    store = access.stores.open(access.path)
+    try:
+        repository = Repository.open(store)
+        mode = MODES[repository.config.encryption]
+        place = key_place(repository, access.keys_dir, access.key_file)
+        keys = None
+        key_location = None if place is None else place.location
+        if needs_key:
+            security.verify(access, repository)
+            keys = Keys.public(repository.id) if place is None else unlock(access, repository, place)[0]
+            if keys.suite != repository.config.suite:
+                raise InvalidRepositoryConfig(
+                    repository.location, f"it names the suite {repository.config.suite}, and the key {keys.suite}"
+                )
+            security.remember(access, repository)
+    except BaseException:
+        store.close()
+        raise
+    return OpenRepository(repository, mode, keys, key_location, security.directory(access, repository))
+
+
+def unlock(access: Access, repository: Repository, place: KeyPlace) -> tuple[Keys, Slot]:
+    """The keys, and the slot that the passphrase opened.
+
+    A passphrase that is configured gets one attempt. Without one the empty passphrase is tried, and then up to three
+    that the user types.
+    Raises: PassphraseWrong, PasswordRetriesExceeded, NoPassphraseFailure, and as ``KeyPlace.slots`` and ``open_slots``.
+    """
+    slots = place.slots()
+    configured = access.passphrases.get(place.location, 0)
+    if configured is not None:
+        return open_slots(slots, configured, repository.id)
+    try:
+        return open_slots(slots, b"", repository.id)
+    except PassphraseWrong:
+        pass
+    for attempt in range(1, PROMPTS_MAX + 1):
+        typed = access.passphrases.get(place.location, attempt)
+        if typed is None:
+            raise NoPassphraseFailure("no passphrase was given")
+        try:
+            return open_slots(slots, typed, repository.id)
+        except PassphraseWrong:
+            continue
+    raise PasswordRetriesExceeded

@@ -1,0 +1,63 @@
+"""What all readers of an archive tell the engine."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Literal
+
+from bork.operations.events import PercentProgress, Progress
+from bork.operations.selection import Key, Text
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from bork.operations.access import Access
+    from bork.operations.drive import Counters
+    from bork.operations.heads import ArchiveEntry
+    from bork.operations.selection import PathArgument, Pattern
+
+
+def reading_plan(
+    access: Access,
+    entry: ArchiveEntry,
+    mode: Literal["extract", "stdout", "list", "dry_run"],
+    patterns: Sequence[Pattern],
+    paths: Sequence[PathArgument],
+) -> dict[str, object]:
+    """The plan of a ReadEngine with neutral values for everything that depends on the verb."""
+    return {
+        "threads": access.threads,
+        "patterns": [tuple(pattern) for pattern in patterns],
+        "paths": [tuple(path) for path in paths],
+        "lines": None,
+        "mode": mode,
+        "root": entry.head.root,
+        "target": ".",
+        "strip_components": 0,
+        "sparse": False,
+        "numeric_ids": False,
+        "noflags": False,
+        "noacls": False,
+        "noxattrs": False,
+        "segments": [],
+        "json_lines": False,
+        "archive_name": entry.head.name,
+        "archive_id": entry.id.hex(),
+        "need_total": False,
+    }
+
+
+def plan_segments(segments: Sequence[Text | Key]) -> list[tuple[object, ...]]:
+    """A compiled format as the engine takes it."""
+    return [("text", segment.text) if isinstance(segment, Text) else tuple(segment) for segment in segments]
+
+
+def percent(
+    operation: Literal["extract", "check.packs", "check.archives"],
+) -> Callable[[Counters, bool], Progress]:
+    """Make progress events of the counters of an engine that reads."""
+
+    def event(counters: Counters, finished: bool) -> Progress:
+        current, total, _, _, path = counters
+        return PercentProgress(operation, current, total, path, finished)
+
+    return event

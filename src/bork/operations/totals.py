@@ -1,0 +1,41 @@
+"""The numbers of a whole repository, as ``--stats`` and ``info`` show them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from bork.core import ChunkIndex
+    from bork.operations.heads import Heads
+
+
+@dataclass(frozen=True, slots=True)
+class RepositoryTotals:
+    """All archives together. Sizes in bytes; the names are those of Borg's JSON."""
+
+    total_chunks: int  # references
+    total_size: int  # of all files of all archives
+    total_csize: int  # the same, compressed
+    total_unique_chunks: int
+    unique_size: int  # plain
+    unique_csize: int  # what they take in the repository
+
+    @classmethod
+    def of_index(cls, heads: Heads, index: ChunkIndex) -> RepositoryTotals:
+        """As ``of``, with the chunks of the index."""
+        unique_chunks, unique_size, unique_csize = index.totals()
+        return cls.of(heads, unique_chunks=unique_chunks, unique_size=unique_size, unique_csize=unique_csize)
+
+    @classmethod
+    def of(cls, heads: Heads, *, unique_chunks: int, unique_size: int, unique_csize: int) -> RepositoryTotals:
+        """Sum up what the heads say of each archive."""
+        stats = [entry.head.stats for entry in heads.entries]
+        return cls(
+            total_chunks=sum(each.chunks for each in stats),
+            total_size=sum(each.original_size for each in stats),
+            total_csize=sum(each.compressed_size for each in stats),
+            total_unique_chunks=unique_chunks,
+            unique_size=unique_size,
+            unique_csize=unique_csize,
+        )

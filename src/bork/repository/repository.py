@@ -1,0 +1,202 @@
+"""A repository on a store: what may be put where, and the checks that need no key."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from bork.core import digest
+from bork.errors import (
+    IntegrityError,
+    InvalidRepository,
+    ObjectExists,
+    ObjectMissing,
+    RepositoryAlreadyExists,
+    StorageQuotaExceeded,
+)
+from bork.repository import layout
+from bork.repository.config import RepositoryConfig, decode
+from bork.repository.layout import HeadId, IndexId, KeyId, PackId, RepositoryId
+from bork.storage.base import Range
+from bork.storage.names import CONFIG
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+
+    from typing_extensions import Buffer
+
+    from bork.storage.base import Store
+    from bork.storage.names import ObjectName
+
+ID_LENGTH = 32  # bytes of every digest
+
+
+class Repository:
+    """One repository. Use ``open``, or make one and put its config last with ``publish_config``.
+
+    Order of a backup: ``put_pack`` for all packs, ``put_index``, then ``put_head``, which is the commit. Each returns
+    when its object survives a power cut.
+    """
+
+    def __init__(self, store: Store, config: RepositoryConfig) -> None:
+        self._store = store
+        self.config = config
+        self._used_bytes: int | None = None  # of all objects; counted when a quota first needs it
+
+    @classmethod
+    def open(cls, store: Store) -> Repository:
+        """Reads the config and nothing else.
+
+        Raises: InvalidRepository, InvalidRepositoryConfig, UnsupportedFormat, MandatoryFeatureUnsupported.
+        """
+        try:
+            data = store.get(CONFIG)
+        except ObjectMissing:
+            raise InvalidRepository(store.location, 'it holds no file "config"') from None
+        return cls(store, decode(data, store.location))
+
+    @property
+    def id(self) -> RepositoryId:
+        """32 random bytes."""
+        return self.config.id
+
+    @property
+    def location(self) -> str:
+        """For messages."""
+        return self._store.location
+
+    def publish_config(self) -> None:
+        """Make it a repository: the last step of making one. Raises: RepositoryAlreadyExists."""
+        try:
+            self._store.put_if_absent(CONFIG, self.config.encode())
+        except ObjectExists:
+            raise RepositoryAlreadyExists(self.location) from None
+
+    def close(self) -> None:
+        """Close the store."""
+        self._store.close()
+
+    # ---- put: each object once --------------------------------------------------------------------------------
+
+    def put_pack(self, pack: PackId, data: Buffer) -> None:
+        """``pack`` is the digest of ``data``. Raises: StorageQuotaExceeded, StorageError, IntegrityError."""
+        self._put_by_digest(layout.pack_name(pack), pack, data)
+
+    def put_index(self, index: IndexId, data: Buffer) -> None:
+        """As ``put_pack``. All packs that it names are stored before it."""
+        self._put_by_digest(layout.index_name(index), index, data)
+
+    def put_key(self, data: bytes) -> KeyId:
+        """A new key slot."""
+        key = KeyId(digest(data))
+        self._put_by_digest(layout.key_name(key), key, data)
+        return key
+
+    def put_head(self, head: HeadId, data: bytes) -> None:
+        """Commit an archive. Raises: ObjectExists, if there is one with that name already; StorageError."""
+        self._charge(len(data))
+        self._store.put_if_absent(layout.head_name(head), data)
+
+    def _put_by_digest(self, name: ObjectName, expected: bytes, data: Buffer) -> None:
+        """What is there already under its own digest is the same object, once that has been verified."""
+        length = memoryview(data).nbytes
+        self._charge(length)
+        try:
+            self._store.put_if_absent(name, data)
+        except ObjectExists:
+            found = self._store.get(name)
+            if len(found) != length or digest(found) != expected:
+                raise self._damaged(name, expected, found) from None
+            self._store.settle([name])
+
+    def _charge(self, length: int) -> None:
+        quota = self.config.storage_quota
+        if quota:
+            if self._used_bytes is None:
+                self._used_bytes = self.used_bytes()
+            self._used_bytes += length
+            if self._used_bytes > quota:
+                raise StorageQuotaExceeded(quota, self._used_bytes)
+
+    # ---- list and get -----------------------------------------------------------------------------------------
+
+    def packs(self) -> dict[PackId, int]:
+        """Every pack and its length in bytes. Memory: about 150 bytes a pack."""
+        return {PackId(layout.id_in(name)): length for name, length in self._store.list(layout.PACKS)}
+
+    def indexes(self) -> list[IndexId]:
+        """Every index object, sorted."""
+        return sorted(IndexId(layout.id_in(name)) for name, _ in self._store.list(layout.INDEXES))
+
+    def key_slots(self) -> list[KeyId]:
+        """Every key slot, sorted."""
+        return sorted(KeyId(layout.id_in(name)) for name, _ in self._store.list(layout.KEYS))
+
+    def heads(self) -> list[HeadId]:
+        """The head of every archive, sorted."""
+        return sorted(HeadId(layout.id_in(name)) for name, _ in self._store.list(layout.ARCHIVES))
+
+    def get_index(self, index: IndexId) -> bytes:
+        """Raises: ObjectMissing; IntegrityError, if its digest is not its name."""
+        return self._get_by_digest(layout.index_name(index), index)
+
+    def get_key(self, key: KeyId) -> bytes:
+        """As ``get_index``."""
+        return self._get_by_digest(layout.key_name(key), key)
+
+    def get_head(self, head: HeadId) -> bytes:
+        """Raises: ObjectMissing."""
+        return self._store.get(layout.head_name(head))
+
+    def verify_head(self, head: HeadId) -> None:
+        """Compare a head with the checksum that it ends with; no key is needed. Raises: as ``get_index``."""
+        data = self.get_head(head)
+        if len(data) < ID_LENGTH or digest(data[:-ID_LENGTH]) != data[-ID_LENGTH:]:
+            raise self._damaged(layout.head_name(head), data[-ID_LENGTH:], data[:-ID_LENGTH])
+
+    def read(self, ranges: Sequence[tuple[PackId, int, int]]) -> list[bytes]:
+        """Parts of packs: ``(pack, offset, length)``. Raises: ObjectMissing, IntegrityError, StorageError."""
+        return self._store.get_ranges(
+            [Range(layout.pack_name(pack), offset, length) for pack, offset, length in ranges]
+        )
+
+    def _get_by_digest(self, name: ObjectName, expected: bytes) -> bytes:
+        data = self._store.get(name)
+        if digest(data) != expected:
+            raise self._damaged(name, expected, data)
+        return data
+
+    def _damaged(self, name: ObjectName, expected: bytes, found: bytes) -> IntegrityError:
+        return IntegrityError(
+            f"the object {name}",
+            self.location,
+            f"BLAKE3 {expected.hex()}",
+            f"{digest(found).hex()} ({len(found)} bytes)",
+        )
+
+    # ---- the rest ---------------------------------------------------------------------------------------------
+
+    def settle_packs(self, packs: Iterable[PackId]) -> None:
+        """Make packs that were found by listing durable, before something new refers to them."""
+        self._store.settle(layout.pack_name(pack) for pack in packs)
+
+    def delete_key(self, key: KeyId) -> None:
+        """Remove a key slot. The caller has put another one before."""
+        self._store.delete(layout.key_name(key))
+
+    def sweep(self) -> None:
+        """Remove what writers that no longer live left half done; no object is touched."""
+        self._store.sweep()
+
+    def used_bytes(self) -> int:
+        """Bytes of all packs and indexes; the rest is small. Cost: lists them all."""
+        return sum(
+            length for collection in (layout.PACKS, layout.INDEXES) for _, length in self._store.list(collection)
+        )
+
+    def free_space(self) -> int | None:
+        """Bytes that can still be put, by the medium and the quota; None if nobody can tell."""
+        free = self._store.free_space()
+        if not self.config.storage_quota:
+            return free
+        left = max(0, self.config.storage_quota - self.used_bytes())
+        return left if free is None else min(free, left)

@@ -1,0 +1,89 @@
+"""The contract of every storage backend, and the promises that the rest of Bork builds on.
+
+* An object appears under its name complete or not at all, and never changes after that.
+* When ``put_if_absent`` returns, the object survives a power cut. What it wrote before it raised is either invisible or
+  complete; objects whose name is their hash may be put again.
+* Of several writers that put the same name, exactly one succeeds.
+* Every failure is a ``StorageError`` (exit code 2), never an ``OSError``: a fault of the repository must not be
+  mistaken for a fault of one file of a backup.
+* A call is not repeated after an error by the backend itself unless the operation cannot have had an effect.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from typing import TYPE_CHECKING, NamedTuple
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator, Sequence
+
+    from typing_extensions import Buffer
+
+    from bork.storage.names import ObjectName
+
+
+class Range(NamedTuple):
+    """Bytes ``offset`` to ``offset + length`` of one object."""
+
+    name: ObjectName
+    offset: int
+    length: int
+
+
+class Store(ABC):
+    """A flat store of named objects. One instance is used by one thread at a time."""
+
+    def __init__(self, location: str) -> None:
+        self.location = location  # for messages
+
+    @abstractmethod
+    def put_if_absent(self, name: ObjectName, data: Buffer) -> None:
+        """Store ``data`` durably under a name that is free. A page-aligned buffer is stored fastest.
+
+        Raises: ObjectExists; NoSpace, PermissionDenied, ReadOnlyStorage, StorageFault: nothing counts as stored then.
+        """
+
+    @abstractmethod
+    def replace(self, name: ObjectName, data: Buffer) -> None:
+        """Store ``data`` durably, in place of what the name held: readers see the old or the new, nothing else."""
+
+    @abstractmethod
+    def get(self, name: ObjectName) -> bytes:
+        """The whole object. Raises: ObjectMissing."""
+
+    @abstractmethod
+    def get_range(self, name: ObjectName, offset: int, length: int) -> bytes:
+        """Exactly ``length`` bytes. Raises: ObjectMissing; IntegrityError, if the object ends before them."""
+
+    def get_ranges(self, ranges: Sequence[Range]) -> list[bytes]:
+        """Each range, in the order asked. Fastest if ranges of one object follow each other by offset."""
+        return [self.get_range(*wanted) for wanted in ranges]
+
+    @abstractmethod
+    def list(self, collection: str) -> Iterator[tuple[ObjectName, int]]:
+        """Name and length of each object below ``collection`` (``packs``), in no order.
+
+        Objects put or deleted meanwhile may be listed or not; all others are. Things that are no objects are skipped.
+        """
+
+    @abstractmethod
+    def delete(self, name: ObjectName) -> None:
+        """Remove an object durably. Raises: ObjectMissing."""
+
+    @abstractmethod
+    def settle(self, names: Iterable[ObjectName]) -> None:
+        """Make sure that objects which another writer put, perhaps this very moment, survive a power cut.
+
+        Needed before something new refers to an object that was found by listing: its writer may have published it
+        and not have been told yet that it is durable.
+        """
+
+    @abstractmethod
+    def free_space(self) -> int | None:
+        """Bytes that can still be written, None if nobody can tell."""
+
+    def sweep(self) -> None:  # noqa: B027  # most backends leave nothing behind
+        """Remove what writers that no longer live left half done. Never touches an object, nor a living writer."""
+
+    def close(self) -> None:  # noqa: B027  # most backends hold nothing
+        """Give back what the store holds. It can not be used after that."""

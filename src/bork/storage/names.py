@@ -1,0 +1,35 @@
+"""The names of objects: the only strings that a backend ever turns into a path or a key."""
+
+from __future__ import annotations
+
+import re
+from typing import NewType
+
+ObjectName = NewType("ObjectName", str)
+
+CONFIG = ObjectName("config")
+# Objects live in collections; True: in one directory for each first byte of the name, ``packs/0f/0f3a...``.
+COLLECTIONS = {"archives": False, "indexes": False, "keys": False, "packs": True}
+
+_SHALLOW = "|".join(name for name, sharded in COLLECTIONS.items() if not sharded)
+_SHARDED = "|".join(name for name, sharded in COLLECTIONS.items() if sharded)
+_NAME = re.compile(rf"config|(?:{_SHALLOW})/[0-9a-f]{{64}}|(?:{_SHARDED})/([0-9a-f]{{2}})/\1[0-9a-f]{{62}}", re.ASCII)
+
+
+def is_object_name(text: str) -> bool:
+    """Whether ``text`` could name an object. Nothing else in a store's directory is ever listed or touched."""
+    return _NAME.fullmatch(text) is not None
+
+
+def checked(name: ObjectName) -> ObjectName:
+    """``name`` itself. Raises ValueError: a caller built it wrongly; nothing that a user types can do that."""
+    if not is_object_name(name):
+        raise ValueError(f"not the name of an object: {name!r}")
+    return name
+
+
+def checked_collection(name: str) -> str:
+    """``name`` itself. Raises ValueError as ``checked``."""
+    if name not in COLLECTIONS:
+        raise ValueError(f"not the name of a collection: {name!r}")
+    return name

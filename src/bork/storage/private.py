@@ -1,0 +1,36 @@
+"""Small files of this user beside the repository: keys, what is remembered of a repository, caches."""
+
+from __future__ import annotations
+
+import os
+
+from bork.storage.publishing import sync_directory
+
+
+def write_private(path: str, data: bytes, *, exclusive: bool = False) -> None:
+    """Write a file that only this user may read, durably: after a power cut it is the old one or the new one.
+
+    Missing directories are made, for this user alone. ``exclusive``: never in place of another file.
+    Raises: FileExistsError; OSError.
+    """
+    directory = os.path.dirname(os.path.abspath(path))
+    os.makedirs(directory, mode=0o700, exist_ok=True)
+    temp = f"{path}.{os.getpid()}-{os.urandom(8).hex()}.tmp"
+    fd = os.open(temp, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
+    try:
+        try:
+            with open(fd, "wb", closefd=False) as file:
+                file.write(data)
+            os.fsync(fd)
+        finally:
+            os.close(fd)
+        if exclusive:
+            os.link(temp, path)
+            os.unlink(temp)
+        else:
+            os.rename(temp, path)
+    except BaseException:
+        if os.path.lexists(temp):
+            os.unlink(temp)
+        raise
+    sync_directory(directory)

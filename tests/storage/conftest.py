@@ -1,0 +1,63 @@
+"""Every kind of store, for the conformance suite."""
+
+import subprocess
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from bork.storage.base import Store
+from bork.storage.local import LocalStore
+from bork.storage.memory import MemoryStore
+from bork.storage.names import ObjectName
+
+
+@pytest.fixture
+def tmpfs(tmp_path: Path) -> Iterator[Callable[[str], Path]]:
+    """Mounts a tmpfs with the given options, such as ``size=1m``; needs root."""
+    mounted: list[Path] = []
+
+    def mount(options: str) -> Path:
+        path = tmp_path / f"tmpfs{len(mounted)}"
+        path.mkdir()
+        subprocess.run(["mount", "-t", "tmpfs", "-o", options, "bork-test", path], check=True)
+        mounted.append(path)
+        return path
+
+    yield mount
+    for path in mounted:
+        subprocess.run(["umount", path], check=True)
+
+
+KINDS = ["memory", "local", pytest.param("local on tmpfs", marks=pytest.mark.needs("root"))]
+
+
+@pytest.fixture(params=KINDS)
+def reopen(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Callable[[], Store]]:
+    """Makes one store, and each call opens it once more, as another process would."""
+    opened: list[Store] = []
+    if request.param == "memory":
+        objects: dict[ObjectName, bytes] = {}
+
+        def open_one() -> Store:
+            return MemoryStore(objects)
+    else:
+        parent = tmp_path if request.param == "local" else request.getfixturevalue("tmpfs")("size=64m")
+        LocalStore.create(str(parent / "store")).close()
+
+        def open_one() -> Store:
+            return LocalStore.open(str(parent / "store"))
+
+    def reopen() -> Store:
+        opened.append(open_one())
+        return opened[-1]
+
+    yield reopen
+    for store in opened:
+        store.close()
+
+
+@pytest.fixture
+def store(reopen: Callable[[], Store]) -> Store:
+    """One store of each kind."""
+    return reopen()

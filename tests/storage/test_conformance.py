@@ -1,0 +1,174 @@
+"""What every storage backend promises (``bork/storage/base.py``), tried on each of them."""
+
+from collections.abc import Callable
+from mmap import mmap
+from threading import Barrier, Thread
+
+import pytest
+
+from bork.errors import IntegrityError, ObjectExists, ObjectMissing
+from bork.storage.base import Range, Store
+from bork.storage.names import CONFIG, ObjectName
+from tests.storage.naming import archive, pack
+
+Reopen = Callable[[], Store]
+MIB = 1 << 20
+
+
+def test_what_was_put_is_got(store: Store) -> None:
+    store.put_if_absent(pack(b"one"), b"one")
+    assert store.get(pack(b"one")) == b"one"
+
+
+def test_an_empty_object_is_an_object(store: Store) -> None:
+    store.put_if_absent(pack(b""), b"")
+    assert store.get(pack(b"")) == b""
+    assert dict(store.list("packs")) == {pack(b""): 0}
+
+
+def test_another_process_sees_what_was_put(reopen: Reopen) -> None:
+    reopen().put_if_absent(archive("monday"), b"head")
+    assert reopen().get(archive("monday")) == b"head"
+
+
+@pytest.mark.parametrize("length", [MIB - 1, MIB, MIB + 1, MIB + 4096, 3 * MIB + 4095, 5 * MIB + 512])
+@pytest.mark.parametrize("aligned", [True, False])
+def test_large_objects_of_every_length_and_alignment_are_stored_exactly(
+    store: Store, length: int, aligned: bool
+) -> None:
+    content = (bytes(range(251)) * (length // 251 + 1))[:length]
+    with mmap(-1, length + 4096) as pages:
+        start = 0 if aligned else 1
+        pages[start : start + length] = content
+        with memoryview(pages) as all_pages, all_pages[start : start + length] as data:
+            store.put_if_absent(pack(content), data)
+    assert store.get(pack(content)) == content
+    assert dict(store.list("packs")) == {pack(content): length}
+
+
+def test_a_name_that_is_taken_is_refused_and_keeps_its_object(store: Store) -> None:
+    store.put_if_absent(archive("monday"), b"first")
+    with pytest.raises(ObjectExists):
+        store.put_if_absent(archive("monday"), b"second")
+    assert store.get(archive("monday")) == b"first"
+
+
+def test_of_many_writers_of_one_name_exactly_one_succeeds(reopen: Reopen) -> None:
+    writers = 8
+    stores = [reopen() for _ in range(writers)]
+    barrier, results = Barrier(writers), dict[int, bool]()
+
+    def write(number: int) -> None:
+        barrier.wait()
+        try:
+            stores[number].put_if_absent(archive("monday"), b"%d" % number * 1000)
+            results[number] = True
+        except ObjectExists:
+            results[number] = False
+
+    threads = [Thread(target=write, args=(number,)) for number in range(writers)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    winners = [number for number, won in results.items() if won]
+    assert len(results) == writers
+    assert len(winners) == 1
+    assert reopen().get(archive("monday")) == b"%d" % winners[0] * 1000
+
+
+def test_an_object_that_is_not_there_is_missing(store: Store) -> None:
+    with pytest.raises(ObjectMissing):
+        store.get(pack(b"nothing"))
+    with pytest.raises(ObjectMissing):
+        store.get_range(pack(b"nothing"), 0, 1)
+    with pytest.raises(ObjectMissing):
+        store.delete(pack(b"nothing"))
+
+
+def test_ranges_are_exact_and_come_in_the_order_asked(store: Store) -> None:
+    store.put_if_absent(pack(b"0123456789"), b"0123456789")
+    store.put_if_absent(pack(b"abc"), b"abc")
+    assert store.get_range(pack(b"0123456789"), 3, 4) == b"3456"
+    assert store.get_range(pack(b"0123456789"), 10, 0) == b""
+    wanted = [Range(pack(b"0123456789"), 8, 2), Range(pack(b"abc"), 0, 3), Range(pack(b"0123456789"), 0, 1)]
+    assert store.get_ranges(wanted) == [b"89", b"abc", b"0"]
+
+
+@pytest.mark.parametrize(("offset", "length"), [(0, 11), (9, 2), (10, 1), (1 << 40, 1)])
+def test_a_range_past_the_end_is_an_integrity_error(store: Store, offset: int, length: int) -> None:
+    store.put_if_absent(pack(b"0123456789"), b"0123456789")
+    with pytest.raises(IntegrityError, match="10 bytes"):
+        store.get_range(pack(b"0123456789"), offset, length)
+
+
+def test_listing_shows_each_object_of_the_collection_and_no_other(store: Store) -> None:
+    contents = [b"%d" % number for number in range(300)]
+    for content in contents:
+        store.put_if_absent(pack(content), content)
+    store.put_if_absent(archive("monday"), b"head")
+    store.put_if_absent(CONFIG, b"config")
+    assert sorted(store.list("packs")) == sorted((pack(content), len(content)) for content in contents)
+    assert list(store.list("archives")) == [(archive("monday"), 4)]
+    assert list(store.list("indexes")) == []
+
+
+def test_a_deleted_object_is_gone_and_its_name_is_free(store: Store, reopen: Reopen) -> None:
+    store.put_if_absent(pack(b"one"), b"one")
+    assert store.get_range(pack(b"one"), 0, 3) == b"one"
+    store.delete(pack(b"one"))
+    for each in (store, reopen()):
+        with pytest.raises(ObjectMissing):
+            each.get_range(pack(b"one"), 0, 3)
+        assert list(each.list("packs")) == []
+    store.put_if_absent(pack(b"one"), b"two")
+    assert store.get_range(pack(b"one"), 0, 3) == b"two"
+
+
+def test_replacing_shows_the_new_content_to_everybody(store: Store, reopen: Reopen) -> None:
+    store.replace(CONFIG, b"old")
+    assert store.get_range(CONFIG, 0, 3) == b"old"
+    store.replace(CONFIG, b"newer")
+    assert store.get_range(CONFIG, 0, 5) == b"newer"
+    assert reopen().get(CONFIG) == b"newer"
+
+
+def test_settling_and_sweeping_change_nothing(store: Store) -> None:
+    store.put_if_absent(pack(b"one"), b"one")
+    store.settle([pack(b"one"), CONFIG])
+    store.sweep()
+    assert store.get(pack(b"one")) == b"one"
+
+
+def test_free_space_is_a_number_or_unknown(store: Store) -> None:
+    free = store.free_space()
+    assert free is None or free > 0
+
+
+BAD_NAMES = [
+    *("", ".", "..", "/etc/passwd", "config/", "config\n", "tmp/1-0", "packs", "packs/", "other/" + "0" * 64),
+    *("packs/" + "0" * 64, "packs/01/" + "0" * 64, "archives/00/" + "0" * 64, "archives/" + "0" * 63),
+    *("archives/" + "G" * 64, "archives/../" + "0" * 64, "archives/" + "0" * 64 + "/", "archives/" + "0" * 64 + "\0"),
+]
+
+
+@pytest.mark.parametrize("name", BAD_NAMES)
+def test_a_name_that_is_none_reaches_no_storage(store: Store, name: str) -> None:
+    bad = ObjectName(name)
+    uses: list[Callable[[], object]] = [
+        lambda: store.get(bad),
+        lambda: store.get_range(bad, 0, 0),
+        lambda: store.put_if_absent(bad, b""),
+        lambda: store.replace(bad, b""),
+        lambda: store.delete(bad),
+        lambda: store.settle([bad]),
+    ]
+    for use in uses:
+        with pytest.raises(ValueError, match="not the name of an object"):
+            use()
+
+
+@pytest.mark.parametrize("collection", ["", "tmp", "config", "packs/00", "..", "packs/"])
+def test_only_collections_can_be_listed(store: Store, collection: str) -> None:
+    with pytest.raises(ValueError, match="not the name of a collection"):
+        list(store.list(collection))
