@@ -1,12 +1,23 @@
 """Times are shown as Borg shows them, in local time and without a zone."""
 
 import time
+from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
 from bork.cli import times
 
 NS = 1_000_000_000
+
+
+@pytest.fixture(autouse=True)
+def zone(home: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """UTC, as the environment of every test says; and so again when the test has changed it."""
+    time.tzset()
+    yield
+    monkeypatch.setenv("TZ", "UTC")
+    time.tzset()
 
 
 @pytest.fixture

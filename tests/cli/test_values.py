@@ -1,5 +1,6 @@
 """The values of options: what Borg 1.4 accepts is accepted, what it refuses is refused with a reason."""
 
+import os
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -103,7 +104,9 @@ def test_every_files_cache_mode_of_borg_has_one_spelling(text: str, expected: st
     assert values.files_cache_mode(text) == expected
 
 
-@pytest.mark.parametrize("text", ["foo", "", "ctime", "ctime,mtime", "ctime,inode", "disabled,size", "ctime,rechunk,size"])
+@pytest.mark.parametrize(
+    "text", ["foo", "", "ctime", "ctime,mtime", "ctime,inode", "disabled,size", "ctime,rechunk,size"]
+)
 def test_other_combinations_are_refused(text: str) -> None:
     with pytest.raises(ValueError, match="cache mode"):
         values.files_cache_mode(text)
@@ -130,8 +133,6 @@ def test_a_timestamp_is_read_in_all_forms_of_borg(text: str, expected: datetime)
 
 
 def test_a_timestamp_may_be_the_time_of_a_file(tmp_path: Path) -> None:
-    import os
-
     path = tmp_path / "reference"
     path.touch()
     os.utime(path, (1_600_000_000, 1_600_000_000))

@@ -37,7 +37,7 @@ def reopen(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Callable[
     """Makes one store, and each call opens it once more, as another process would."""
     opened: list[Store] = []
     if request.param == "memory":
-        objects: dict[ObjectName, bytes] = {}
+        objects = dict[ObjectName, bytes]()
 
         def open_one() -> Store:
             return MemoryStore(objects)

@@ -20,16 +20,6 @@ use bork_core::writer::{Directory, Options, Writer, prepare_thread, set_length, 
 use bork_format::item::{Item, Link};
 use rustix::fs::{CWD, FileType, Mode, OFlags, Timespec, Timestamps, XattrFlags};
 
-const OPTIONS: MetadataOptions = MetadataOptions {
-    xattrs: true,
-    acls: true,
-    flags: true,
-    atime: true,
-    ctime: true,
-    birthtime: true,
-    numeric_ids: false,
-};
-
 /// Items and contents by path, in walk order: parents before children.
 type Tree = BTreeMap<Vec<u8>, (Item, Vec<u8>)>;
 
@@ -156,6 +146,7 @@ fn build_contents(root: &Path) {
 }
 
 fn read_tree(dir: BorrowedFd<'_>, prefix: &[u8], names: &mut NameCache, tree: &mut Tree) {
+    let options = MetadataOptions { atime: true, ..MetadataOptions::default() };
     let mut entries: Vec<CString> = rustix::fs::Dir::read_from(dir)
         .unwrap()
         .map(|entry| entry.unwrap().file_name().to_owned())
@@ -170,11 +161,11 @@ fn read_tree(dir: BorrowedFd<'_>, prefix: &[u8], names: &mut NameCache, tree: &m
             .then(|| rustix::fs::openat(dir, &name, open, Mode::empty()).unwrap());
         let mut item = Item::default();
         let place = Place { dir, name: &name, file: file.as_ref().map(AsFd::as_fd) };
-        assert_eq!(read(&mut item, &stat, place, names, &OPTIONS), [], "{}", path.escape_ascii());
+        assert_eq!(read(&mut item, &stat, place, names, &options), [], "{}", path.escape_ascii());
         if let Some(file) = file.as_ref().filter(|_| !stat.is_directory()) {
             // The way without a descriptor must see the same, but for the flags that statx does not know.
             let mut unopened = Item::default();
-            assert_eq!(read(&mut unopened, &stat, Place { file: None, ..place }, names, &OPTIONS), []);
+            assert_eq!(read(&mut unopened, &stat, Place { file: None, ..place }, names, &options), []);
             unopened.flags = item.flags;
             assert_eq!(unopened, item);
             assert!(stat_fd(file.as_fd()).unwrap().same_inode(&stat));

@@ -1,0 +1,7 @@
+//! The check engine.
+
+use pyo3::prelude::*;
+
+/// In the making.
+#[pyclass(frozen, module = "bork.core._native")]
+pub struct CheckEngine;

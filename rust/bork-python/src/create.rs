@@ -1,0 +1,176 @@
+//! The create engine.
+
+use crate::error::to_python;
+use crate::events::{fetched, next_event};
+use crate::index::ChunkIndex;
+use crate::keys::Keys;
+use crate::plan::{self, Plan};
+use bork_core::metadata::MetadataOptions;
+use bork_core::source::{Changed, FilesCache, SourceOptions, Stdin};
+use bork_core::walk::{Root, RootKind, WalkOptions};
+use bork_engine::create::{CreateEngine as Engine, CreatePlan};
+use bork_engine::half::PackOptions;
+use pyo3::prelude::*;
+use pyo3::pybacked::PyBackedBytes;
+use pyo3::types::{PyBytes, PyDict};
+use std::fs::File;
+use std::sync::Arc;
+
+/// Backs up.
+#[pyclass(frozen, module = "bork.core._native")]
+pub struct CreateEngine(Engine);
+
+#[pymethods]
+impl CreateEngine {
+    #[new]
+    fn new(py: Python<'_>, plan: &Bound<'_, PyDict>, keys: &Keys, index: &ChunkIndex) -> PyResult<Self> {
+        let plan = compile(plan)?;
+        let engine = py.detach(|| Engine::start(plan, Arc::clone(&keys.0), Arc::clone(&index.0)));
+        Ok(CreateEngine(engine.map_err(to_python)?))
+    }
+
+    fn next_event(&self, py: Python<'_>, timeout_s: f64) -> PyResult<Option<Py<PyAny>>> {
+        next_event(py, self.0.port(), timeout_s)
+    }
+
+    #[expect(unused_variables, reason = "stores are answered in the order of their events")]
+    fn stored(&self, token: u64) {
+        self.0.port().stored();
+    }
+
+    fn fetched(&self, token: u64, data: Vec<PyBackedBytes>) {
+        fetched(self.0.port(), token, data);
+    }
+
+    fn fetch_failed(&self, token: u64, message: String) {
+        self.0.port().answer(token, Err(message));
+    }
+
+    fn progress<'py>(&self, py: Python<'py>) -> (u64, u64, u64, u64, Bound<'py, PyBytes>) {
+        let (original, compressed, new, files, path) = self.0.progress();
+        (original, compressed, new, files, PyBytes::new(py, &path))
+    }
+
+    fn cancel(&self) {
+        self.0.cancel();
+    }
+}
+
+fn compile(dict: &Bound<'_, PyDict>) -> PyResult<CreatePlan> {
+    let mut p = Plan::new(dict);
+    let no = |p: &mut Plan<'_, '_>, key: &str| p.get::<bool>(key).map(|value| !value);
+    let metadata = MetadataOptions {
+        xattrs: no(&mut p, "noxattrs")?,
+        acls: no(&mut p, "noacls")?,
+        flags: no(&mut p, "noflags")?,
+        atime: p.get("atime")?,
+        ctime: no(&mut p, "noctime")?,
+        birthtime: no(&mut p, "nobirthtime")?,
+        numeric_ids: p.get("numeric_ids")?,
+    };
+    // Holes are always found and kept.
+    let _: bool = p.get("sparse")?;
+    let paths: Vec<(String, Vec<u8>)> = p.get("paths")?;
+    if !paths.is_empty() {
+        return Err(plan::invalid("create takes roots, not paths"));
+    }
+    let _: Option<String> = p.get("scratch_dir")?;
+    let mut roots: Vec<Root> = p
+        .get::<Vec<(Vec<u8>, Vec<u8>)>>("roots")?
+        .into_iter()
+        .map(|(source, stored)| Root { source, stored: stored_path(stored), kind: RootKind::Tree })
+        .collect();
+    let stdin = compile_stdin(&mut p, &mut roots)?;
+    let path_list = match p.inner("path_list")? {
+        Some(dict) => {
+            let mut inner = Plan::new(&dict);
+            let (fd, delimiter) = (inner.get("fd")?, inner.get("delimiter")?);
+            inner.finish()?;
+            Some((File::from(plan::duplicate(fd)?), delimiter))
+        }
+        None => None,
+    };
+    let (previous, previous_start) = match p.inner("previous")? {
+        Some(dict) => {
+            let mut inner = Plan::new(&dict);
+            let (root, start): (Vec<u8>, i64) = (inner.get("root")?, inner.get("start_ns")?);
+            inner.finish()?;
+            (Some(crate::id_from(&root, "root")?), Some(plan::time(start)))
+        }
+        None => (None, None),
+    };
+    let walk = WalkOptions {
+        one_file_system: p.get("one_file_system")?,
+        exclude_caches: p.get("exclude_caches")?,
+        exclude_if_present: p.get("exclude_if_present")?,
+        keep_exclude_tags: p.get("keep_exclude_tags")?,
+        matcher: plan::matcher(p.get("patterns")?)?,
+    };
+    let chunker = plan::chunker(&mut p)?;
+    let source = SourceOptions {
+        metadata,
+        files_cache: files_cache(&p.get::<String>("files_cache")?)?,
+        files_changed: match p.get::<String>("files_changed")?.as_str() {
+            "ctime" => Changed::Ctime,
+            "mtime" => Changed::Mtime,
+            "disabled" => Changed::Disabled,
+            other => return Err(plan::invalid(format!("unknown files_changed {other:?}"))),
+        },
+        read_special: p.get("read_special")?,
+        exclude_nodump: p.get("exclude_nodump")?,
+        dry_run: p.get("dry_run")?,
+        stdin,
+        start: plan::time(p.get("start_ns")?),
+        previous_start,
+        chunker,
+        lines: plan::lines(&mut p)?,
+    };
+    let packs = PackOptions {
+        compression: plan::compression(&mut p)?,
+        pack_length: p.get("pack_size")?,
+        chunk_length: chunker.longest(),
+    };
+    let threads = match p.get::<usize>("threads")? {
+        0 => std::thread::available_parallelism().map_or(2, |count| count.get()),
+        threads => threads,
+    };
+    p.finish()?;
+    Ok(CreatePlan { threads, roots, path_list, walk, source, packs, previous })
+}
+
+fn compile_stdin(p: &mut Plan<'_, '_>, roots: &mut Vec<Root>) -> PyResult<Option<Stdin>> {
+    let Some(dict) = p.inner("stdin")? else { return Ok(None) };
+    let mut inner = Plan::new(&dict);
+    let name: Vec<u8> = inner.get("name")?;
+    let stdin = Stdin {
+        fd: plan::duplicate(inner.get("fd")?)?,
+        user: inner.get("user")?,
+        group: inner.get("group")?,
+        mode: inner.get("mode")?,
+    };
+    inner.finish()?;
+    roots.push(Root { source: b"-".to_vec(), stored: stored_path(name), kind: RootKind::Stdin });
+    Ok(Some(stdin))
+}
+
+/// The root of the archive is `.` for a person and the empty path in the format.
+fn stored_path(path: Vec<u8>) -> Vec<u8> {
+    if path == b"." { Vec::new() } else { path }
+}
+
+fn files_cache(words: &str) -> PyResult<FilesCache> {
+    let mut mode =
+        FilesCache { ctime: false, mtime: false, size: false, inode: false, rechunk: false, disabled: false };
+    for word in words.split(',') {
+        match word {
+            "ctime" => mode.ctime = true,
+            "mtime" => mode.mtime = true,
+            "size" => mode.size = true,
+            "inode" => mode.inode = true,
+            "rechunk" => mode.rechunk = true,
+            "disabled" => mode.disabled = true,
+            other => return Err(plan::invalid(format!("unknown files_cache word {other:?}"))),
+        }
+    }
+    Ok(mode)
+}

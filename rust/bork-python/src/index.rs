@@ -1,0 +1,79 @@
+//! The chunk index.
+
+use crate::error::to_python;
+use crate::id_from;
+use crate::keys::Keys;
+use bork_engine::index::{ChunkIndex as Index, IndexedPack, build_table};
+use bork_engine::pack::{open_toc, tail_length};
+use pyo3::prelude::*;
+use pyo3::pybacked::PyBackedBytes;
+use pyo3::types::PyBytes;
+use std::collections::HashSet;
+use std::path::PathBuf;
+use std::sync::Arc;
+
+/// Where every chunk is.
+#[pyclass(frozen, module = "bork.core._native")]
+pub struct ChunkIndex(pub Arc<Index>);
+
+#[pymethods]
+impl ChunkIndex {
+    #[new]
+    fn new() -> Self {
+        ChunkIndex(Arc::new(Index::default()))
+    }
+
+    fn add_sealed(
+        &self,
+        py: Python<'_>,
+        keys: &Keys,
+        name: &[u8],
+        data: PyBackedBytes,
+        table_path: Option<PathBuf>,
+    ) -> PyResult<()> {
+        let name = id_from(name, "name")?;
+        py.detach(|| self.0.add_sealed(&keys.0, name, &data, table_path.as_deref())).map_err(to_python)
+    }
+
+    fn add_table(&self, py: Python<'_>, name: &[u8], table_path: PathBuf) -> PyResult<bool> {
+        let name = id_from(name, "name")?;
+        Ok(py.detach(|| self.0.add_table(name, &table_path)))
+    }
+
+    fn add_toc(
+        &self,
+        keys: &Keys,
+        pack_name: &[u8],
+        pack_length: u64,
+        head: PyBackedBytes,
+        tail: PyBackedBytes,
+    ) -> PyResult<()> {
+        let name = id_from(pack_name, "pack_name")?;
+        let (_, _, objects) = open_toc(&keys.0, pack_length, &head, &tail).map_err(to_python)?;
+        let table = build_table(&[IndexedPack { name, length: pack_length, objects }], &[]);
+        self.0.add_plain(table).map_err(to_python)
+    }
+
+    #[staticmethod]
+    fn toc_length(trailer: &[u8]) -> PyResult<usize> {
+        tail_length(trailer).map_err(to_python)
+    }
+
+    fn packs<'py>(&self, py: Python<'py>) -> Vec<Bound<'py, PyBytes>> {
+        self.0.packs().iter().map(|pack| PyBytes::new(py, &pack.name)).collect()
+    }
+
+    fn forget_packs(&self, names: Vec<PyBackedBytes>) -> PyResult<()> {
+        let names = names.iter().map(|name| id_from(name, "name")).collect::<PyResult<HashSet<_>>>()?;
+        self.0.forget_packs(&names);
+        Ok(())
+    }
+
+    fn __len__(&self) -> usize {
+        self.0.len()
+    }
+
+    fn totals(&self, py: Python<'_>) -> (u64, u64, u64) {
+        py.detach(|| self.0.totals())
+    }
+}

@@ -1,0 +1,81 @@
+//! Secrets, behind an object that never gives them to Python.
+
+use crate::error::to_python;
+use crate::id_from;
+use bork_engine::secrets::{KdfCost, Keys as Secrets};
+use bork_format::pack::Suite;
+use pyo3::prelude::*;
+use pyo3::pybacked::PyBackedBytes;
+use pyo3::types::PyBytes;
+use std::sync::Arc;
+
+/// The secrets of one repository.
+#[pyclass(frozen, module = "bork.core._native")]
+pub struct Keys(pub Arc<Secrets>);
+
+#[pymethods]
+impl Keys {
+    #[staticmethod]
+    fn generate(repository_id: &[u8], suite: u8) -> PyResult<Self> {
+        let suite = Suite::from_byte(suite).map_err(|error| to_python(error.into()))?;
+        let keys = Secrets::generate(id_from(repository_id, "repository_id")?, suite).map_err(to_python)?;
+        Ok(Keys(Arc::new(keys)))
+    }
+
+    #[staticmethod]
+    fn public(repository_id: &[u8]) -> PyResult<Self> {
+        Ok(Keys(Arc::new(Secrets::public(id_from(repository_id, "repository_id")?))))
+    }
+
+    #[staticmethod]
+    fn open(py: Python<'_>, key_object: PyBackedBytes, passphrase: PyBackedBytes, repository_id: &[u8]) -> PyResult<Self> {
+        let id = id_from(repository_id, "repository_id")?;
+        let keys = py.detach(|| Secrets::open(&key_object, &passphrase, &id)).map_err(to_python)?;
+        Ok(Keys(Arc::new(keys)))
+    }
+
+    #[pyo3(signature = (passphrase, *, memory_kib, passes, lanes))]
+    fn seal<'py>(
+        &self,
+        py: Python<'py>,
+        passphrase: PyBackedBytes,
+        memory_kib: u32,
+        passes: u32,
+        lanes: u32,
+    ) -> PyResult<Bound<'py, PyBytes>> {
+        let cost = KdfCost { memory_kib, passes, lanes };
+        let sealed = py.detach(|| self.0.seal(&passphrase, cost)).map_err(to_python)?;
+        Ok(PyBytes::new(py, &sealed))
+    }
+
+    #[getter]
+    fn suite(&self) -> u8 {
+        self.0.suite() as u8
+    }
+
+    fn archive_name<'py>(&self, py: Python<'py>, name: &[u8]) -> Bound<'py, PyBytes> {
+        PyBytes::new(py, &self.0.archive_name(name))
+    }
+
+    fn seal_head<'py>(&self, py: Python<'py>, name: &[u8], plain: &[u8]) -> PyResult<Bound<'py, PyBytes>> {
+        Ok(PyBytes::new(py, &self.0.seal_head(name, plain).map_err(to_python)?))
+    }
+
+    fn open_head<'py>(&self, py: Python<'py>, object_name: &[u8], data: &[u8]) -> PyResult<Bound<'py, PyBytes>> {
+        let name = id_from(object_name, "object_name")?;
+        Ok(PyBytes::new(py, &self.0.open_head(&name, data).map_err(to_python)?))
+    }
+}
+
+/// BLAKE3 of `data`.
+#[pyfunction]
+pub fn digest<'py>(py: Python<'py>, data: pyo3::buffer::PyBuffer<u8>) -> PyResult<Bound<'py, PyBytes>> {
+    let Some(cells) = data.as_slice(py) else {
+        return Err(pyo3::exceptions::PyBufferError::new_err("the buffer is not contiguous"));
+    };
+    // SAFETY: `ReadOnlyCell<u8>` has the layout of `u8`; the export is held while the slice is read, and callers do
+    // not change a buffer while they have it hashed.
+    let bytes = unsafe { std::slice::from_raw_parts(cells.as_ptr().cast::<u8>(), cells.len()) };
+    let sum = py.detach(|| blake3::hash(bytes));
+    Ok(PyBytes::new(py, sum.as_bytes()))
+}
