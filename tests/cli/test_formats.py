@@ -1,4 +1,4 @@
-"""``--format`` of ``bork list``: what an engine gets, and what is rendered here. Results were recorded from Borg 1.4.5."""
+"""``--format`` of ``bork list``: what an engine gets, and what is rendered here. Results are those of Borg 1.4.5."""
 
 import pytest
 from hypothesis import given
@@ -72,14 +72,15 @@ def test_unknown_keys_are_left_out_of_json_lines_as_in_borg() -> None:
 @pytest.mark.parametrize(
     ("text", "line"),
     [
-        ("{path:^20}|{size:08}|{mode:.3}|{size:,}|{mtime:%Y}|{path:*>10}{NL}", 
-         "        d/f         |01234567|hrw|1,234,567|2026|*******d/f\n"),
+        (
+            "{path:^20}|{size:08}|{mode:.3}|{size:,}|{mtime:%Y}|{path:*>10}{NL}",
+            "        d/f         |01234567|hrw|1,234,567|2026|*******d/f\n",
+        ),
         ("{mtime:%H:%M}{extra}", "08:12 link to d/hl"),
         ("{path!r}{health:>9}", "'d/f'  healthy"),
         ("{bpath:>5}{NL:>3}", "  d/f  \n"),
-        ("{isomtime:>28}", "  2026-11-23T08:12:13.751909"),
     ],
-)  # fmt: skip
+)
 def test_what_an_engine_cannot_do_is_rendered_from_its_json_lines(text: str, line: str) -> None:
     compiled = formats.compile_items(text)
     assert compiled.in_python
@@ -98,8 +99,9 @@ def test_no_format_gets_more_than_a_refusal(text: str) -> None:
         compiled = formats.compile_items(text)
         if compiled.in_python:
             formats.ItemText(text)(ITEM)
-    except CommandError as error:
-        assert text in str(error) or "\\" in str(error)
+    except CommandError:
+        return
+    assert isinstance(compiled, formats.ItemFormat)
 
 
 # ---- archives ----------------------------------------------------------------------------------------------------
@@ -119,11 +121,15 @@ def test_a_line_of_an_archive_looks_as_in_borg(text: str, line: str) -> None:
     assert formats.render(text, ARCHIVE) == line
 
 
-@pytest.mark.parametrize("text", ["{foo}", "{path}", "{archive:x}"])
-def test_a_format_that_does_not_fit_archives_is_refused(text: str) -> None:
-    with pytest.raises(CommandError):
+@pytest.mark.parametrize("text", ["{foo}", "{path}"])
+def test_a_key_that_archives_do_not_have_is_refused(text: str) -> None:
+    with pytest.raises(CommandError, match="there is no key"):
         formats.require_known(text, formats.ARCHIVE_KEYS)
-        formats.render(text, ARCHIVE)
+
+
+def test_a_spec_that_does_not_fit_archives_is_refused() -> None:
+    with pytest.raises(CommandError, match="--format"):
+        formats.render("{archive:x}", ARCHIVE)
 
 
 def test_the_help_names_every_key() -> None:

@@ -158,8 +158,10 @@ def test_pattern_options_keep_their_order_and_their_spaces() -> None:
         (
             INIT,
             "-e foo r",
-            "argument -e/--encryption: invalid choice: 'foo' (choose from 'none', 'keyfile', 'repokey', "
-            "'authenticated', 'keyfile-blake2', 'repokey-blake2', 'authenticated-blake2')",
+            (
+                "argument -e/--encryption: invalid choice: 'foo' (choose from 'none', 'keyfile', 'repokey', "
+                "'authenticated', 'keyfile-blake2', 'repokey-blake2', 'authenticated-blake2')"
+            ),
         ),
         (LIST, "-P a -a b r", "argument -a/--glob-archives: not allowed with argument -P/--prefix"),
         (LIST, "-a b -P a r", "argument -P/--prefix: not allowed with argument -a/--glob-archives"),
@@ -238,7 +240,6 @@ def test_no_option_of_a_command_has_the_name_of_a_common_one(command: str) -> No
 def test_a_command_line_is_understood_or_refused(words: list[str]) -> None:
     try:
         values = values_of(CREATE, *words)
-    except BadArguments as error:
-        assert str(error)
-    else:
-        assert values["location"] is not None
+    except BadArguments:
+        return
+    assert values["location"] is not None

@@ -17,7 +17,7 @@ def added(*commands: str) -> list[Triple]:
     rules = Rules()
     for command in commands:
         rules.add(command)
-    return [tuple(pattern) for pattern in rules.patterns]
+    return [(pattern.action, pattern.style, pattern.text) for pattern in rules.patterns]
 
 
 @pytest.mark.parametrize(
@@ -152,10 +152,9 @@ def test_no_pattern_file_gets_more_than_a_refusal(tmp_path_factory: pytest.TempP
     rules = Rules()
     try:
         rules.add_from(str(path))
-    except PatternInvalid as error:
-        assert "\n" not in str(error)
-    else:
-        assert all(pattern.style in STYLES and isinstance(pattern.text, bytes) for pattern in rules.patterns)
+    except PatternInvalid:
+        return
+    assert all(pattern.style in STYLES and isinstance(pattern.text, bytes) for pattern in rules.patterns)
 
 
 @given(st.lists(st.text(alphabet="ab*?[]/ :.", min_size=1).map(str.strip).filter(bool)))

@@ -234,5 +234,5 @@ def test_no_text_gets_more_than_a_value_error_out_of_a_conversion(text: str) -> 
     ):
         try:
             convert(text)
-        except ValueError as error:
-            assert str(error)
+        except ValueError:
+            continue

@@ -18,7 +18,7 @@ from bork.errors import IntegrityError, KeyInvalid, KeyMismatch, PassphraseWrong
 
 VERSION = __version__
 CHUNK_LENGTH = 4096
-_HEADER, _TRAILER = b"FAKEPACK".ljust(64, b"\0"), b"KCAPEKAF"
+_MAGIC, _TRAILER = b"FAKEPACK", b"KCAPEKAF"
 
 
 def digest(data: Any) -> bytes:
@@ -82,12 +82,14 @@ class ChunkIndex:
     def __init__(self) -> None:
         self.places: dict[bytes, Place] = {}
         self._packs: set[bytes] = set()
+        self._all: list[tuple[bytes, Place]] = []
 
     def _add(self, data: bytes) -> None:
         for pack, chunks in json.loads(data).items():
             self._packs.add(bytes.fromhex(pack))
             for chunk, (offset, length) in chunks.items():
-                self.places[bytes.fromhex(chunk)] = bytes.fromhex(pack), offset, length
+                self._all.append((bytes.fromhex(chunk), (bytes.fromhex(pack), offset, length)))
+        self.places = dict(self._all)
 
     def add_sealed(self, keys: Keys, name: bytes, data: bytes, table_path: str | None) -> None:
         if keys.mac(data[32:]) != data[:32]:
@@ -105,7 +107,7 @@ class ChunkIndex:
 
     def add_toc(self, keys: Keys, pack_name: bytes, pack_length: int, head: bytes, tail: bytes) -> None:
         toc = tail[: -len(_TRAILER) - 24]
-        if head != _HEADER or keys.mac(toc[32:]) != toc[:32]:
+        if head[:8] != _MAGIC or keys.mac(toc[32:]) != toc[:32]:
             raise IntegrityError("pack does not authenticate")
         self._add(json.dumps({pack_name.hex(): json.loads(toc[32:])}).encode())
 
@@ -120,7 +122,7 @@ class ChunkIndex:
 
     def forget_packs(self, names: Sequence[bytes]) -> None:
         self._packs -= set(names)
-        self.places = {chunk: place for chunk, place in self.places.items() if place[0] not in set(names)}
+        self.places = {chunk: place for chunk, place in self._all if place[0] not in set(names)}
 
     def __len__(self) -> int:
         return len(self.places)
@@ -232,7 +234,7 @@ class _Engine:
 
 @dataclass
 class _Pack:
-    body: bytearray = field(default_factory=lambda: bytearray(_HEADER))
+    body: bytearray = field(default_factory=lambda: bytearray(_MAGIC + os.urandom(56)))
     chunks: dict[bytes, tuple[int, int]] = field(default_factory=dict)
 
 

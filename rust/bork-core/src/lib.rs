@@ -17,3 +17,4 @@ pub mod pattern;
 pub mod seam;
 pub mod source;
 pub mod walk;
+pub mod render;

@@ -26,6 +26,8 @@ pub enum ProblemKind {
     SymlinkParent,
     /// A name would lead out of the target.
     PathTraversal,
+    /// The repository does not hold its content whole any more.
+    Damaged,
 }
 
 impl ProblemKind {
@@ -40,6 +42,7 @@ impl ProblemKind {
             ProblemKind::Metadata => "metadata",
             ProblemKind::SymlinkParent => "symlink_parent",
             ProblemKind::PathTraversal => "path_traversal",
+            ProblemKind::Damaged => "damaged",
         }
     }
 
@@ -103,12 +106,22 @@ mod tests {
     #[test]
     fn every_kind_has_its_own_stable_word() {
         use ProblemKind::*;
-        let words: Vec<&str> = [Changed, Io, Permission, NotFound, Race, Metadata, SymlinkParent, PathTraversal]
-            .into_iter()
-            .map(ProblemKind::as_str)
-            .collect();
-        let expected =
-            ["changed", "io", "permission", "not_found", "race", "metadata", "symlink_parent", "path_traversal"];
+        let words: Vec<&str> =
+            [Changed, Io, Permission, NotFound, Race, Metadata, SymlinkParent, PathTraversal, Damaged]
+                .into_iter()
+                .map(ProblemKind::as_str)
+                .collect();
+        let expected = [
+            "changed",
+            "io",
+            "permission",
+            "not_found",
+            "race",
+            "metadata",
+            "symlink_parent",
+            "path_traversal",
+            "damaged",
+        ];
         assert_eq!(words, expected);
     }
 

@@ -8,6 +8,7 @@ mod scene;
 use std::os::unix::fs::{MetadataExt, PermissionsExt, symlink};
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant};
 
 use bork_core::problem::ProblemKind;
 use bork_format::item::{AclEntry, Item, TYPE_CHARACTER_DEVICE, TYPE_FIFO};
@@ -194,7 +195,9 @@ fn a_thread_that_swaps_directories_for_links_leads_nothing_outside() {
         let (mut entered, mut refused) = (0, 0);
         with_racing_swapper(&scene, || {
             let (writer, root) = scene.writer();
-            for _ in 0..3000 {
+            // Until both ends of the race were seen often; a busy machine may need some seconds for that.
+            let deadline = Instant::now() + Duration::from_secs(30);
+            while (entered < 1000 || refused < 100) && Instant::now() < deadline {
                 let as_item = is_item.then(|| (&b"d"[..], directory_item()));
                 match writer.enter(&root, b"d", as_item) {
                     Ok(dir) => {

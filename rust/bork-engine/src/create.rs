@@ -14,7 +14,7 @@ use crate::error::EngineError;
 use crate::half::{Half, LocalSink, PackOptions, metadata_compressor};
 use crate::index::ChunkIndex;
 use crate::objects::ObjectReader;
-use crate::port::{Event, Outcome, Port};
+use crate::port::{Event, Outcome, Port, allow_open_files, send};
 use crate::secrets::Keys;
 use crate::tree::{LeafStream, PreviousLeaves, TreeBuilder};
 use bork_core::seam::{NoPrevious, Previous, Stop};
@@ -23,7 +23,7 @@ use bork_core::walk::{Root, Unit, WalkOptions, Walker, sort_roots};
 use bork_format::Id;
 use bork_format::node::{LeafBuilder, Summary};
 use bork_format::pack::ObjectKind;
-use crossbeam_channel::{Receiver, RecvTimeoutError, SendTimeoutError, Sender, bounded, unbounded};
+use crossbeam_channel::{Receiver, RecvTimeoutError, Sender, bounded, unbounded};
 use std::collections::{BTreeMap, VecDeque};
 use std::fs::File;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -66,6 +66,7 @@ pub struct CreateEngine {
 impl CreateEngine {
     /// Starts the threads.
     pub fn start(plan: CreatePlan, keys: Arc<Keys>, index: Arc<ChunkIndex>) -> Result<Self, EngineError> {
+        allow_open_files();
         let port = Port::new();
         let CreatePlan { threads, roots, path_list, walk, source, packs, previous } = plan;
         let threads = threads.max(1);
@@ -136,8 +137,8 @@ impl CreateEngine {
                 let mut count = 0;
                 while let Some(unit) = walker.next_unit() {
                     count += 1;
-                    send(&window, (), &shared.stop)?;
-                    send(&units, unit, &shared.stop)?;
+                    send(&window, (), &port)?;
+                    send(&units, unit, &port)?;
                 }
                 let _ = total.set(count);
                 Ok(())
@@ -225,32 +226,11 @@ fn share(options: SourceOptions, half: &Arc<Half>, threads: usize, buffer_length
     (Arc::new(shared), units_in, results_out)
 }
 
-/// Runs the work of a thread; a panic or a stop ends the whole run.
+/// Runs the work of a thread; whatever ends it early ends the whole run.
 fn guard(port: &Port, stop: &AtomicBool, work: impl FnOnce() -> Result<(), Stop>) {
-    let result = std::panic::catch_unwind(std::panic::AssertUnwindSafe(work));
-    match result {
-        Ok(Ok(())) => return,
-        Ok(Err(Stop)) => {}
-        Err(panic) => {
-            let text = panic.downcast_ref::<String>().cloned();
-            let text = text.or_else(|| panic.downcast_ref::<&str>().map(|text| (*text).to_string()));
-            port.fail(EngineError::Internal(text.unwrap_or_else(|| "a thread panicked".into())));
-        }
-    }
-    port.cancel();
-    stop.store(true, Ordering::Relaxed);
-}
-
-fn send<T>(channel: &Sender<T>, mut value: T, stop: &AtomicBool) -> Result<(), Stop> {
-    loop {
-        if stop.load(Ordering::Relaxed) {
-            return Err(Stop);
-        }
-        match channel.send_timeout(value, POLL) {
-            Ok(()) => return Ok(()),
-            Err(SendTimeoutError::Timeout(back)) => value = back,
-            Err(SendTimeoutError::Disconnected(_)) => return Err(Stop),
-        }
+    crate::port::guard(port, work);
+    if port.is_stopped() {
+        stop.store(true, Ordering::Relaxed);
     }
 }
 
@@ -342,7 +322,7 @@ impl Assembler {
             let _ = done.send((number, id));
             Ok(())
         };
-        send(&self.shared.tasks.0, Task::Call(Box::new(call)), &self.shared.stop)
+        send(&self.shared.tasks.0, Task::Call(Box::new(call)), &self.half.port)
     }
 
     /// Moves stored leaves into the tree, in order.
@@ -378,7 +358,7 @@ impl Assembler {
         let empty = TreeBuilder::new(metadata_compressor().map_err(|error| self.half.port.fail(error))?);
         let root = std::mem::replace(&mut self.tree, empty).finish(&self.half)?;
         for _ in &workers {
-            send(&self.shared.tasks.0, Task::Exit, &self.shared.stop)?;
+            send(&self.shared.tasks.0, Task::Exit, &self.half.port)?;
         }
         for worker in workers {
             let _ = worker.join();

@@ -110,6 +110,7 @@ impl Table {
 #[derive(Default)]
 pub struct ChunkIndex {
     tables: RwLock<Vec<Arc<Table>>>,
+    damaged: RwLock<HashSet<(Id, Id)>>,
 }
 
 impl ChunkIndex {
@@ -152,6 +153,17 @@ impl ChunkIndex {
     pub fn add_plain(&self, plain: Vec<u8>) -> Result<(), EngineError> {
         self.add(Table::new(Backing::Owned(plain), None, false)?);
         Ok(())
+    }
+
+    /// Remembers that the copies of these chunks in `pack` cannot be opened. Memory: 64 bytes a damaged chunk.
+    pub fn mark_damaged(&self, chunks: impl Iterator<Item = Id>, pack: &Id) {
+        self.damaged.write().expect("no holder panics").extend(chunks.map(|id| (id, *pack)));
+    }
+
+    /// Whether the copy of the chunk that [`ChunkIndex::find`] gives is one that cannot be opened.
+    pub fn is_damaged(&self, id: &Id) -> bool {
+        let damaged = self.damaged.read().expect("no holder panics");
+        !damaged.is_empty() && self.find(id).is_some_and(|location| damaged.contains(&(*id, location.pack)))
     }
 
     /// Names and lengths of all packs, absent ones included.

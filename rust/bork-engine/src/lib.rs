@@ -5,6 +5,7 @@
 //! in one place and every engine can run against memory.
 
 pub mod buffer;
+pub mod check;
 pub mod create;
 pub mod error;
 pub mod half;
@@ -12,6 +13,7 @@ pub mod index;
 pub mod objects;
 pub mod pack;
 pub mod port;
+pub mod read;
 pub mod seal;
 pub mod secrets;
 pub mod tree;

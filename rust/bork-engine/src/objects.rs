@@ -156,7 +156,7 @@ impl ObjectReader {
         for ((location, id), part) in locations.iter().zip(&ids).zip(&plan.parts) {
             let seal = self.seals.get(&location.pack).ok_or_else(|| EngineError::Internal("no seal".into()))?;
             let bytes: &[u8] = (*answer[part.range]).as_ref();
-            let mut plain = Vec::new();
+            let mut plain = vec![0; location.record.plain as usize];
             let stored = bytes.get(part.at..part.at + location.record.stored as usize);
             sealed.clear();
             sealed.extend_from_slice(stored.ok_or_else(|| short(location))?);

@@ -153,21 +153,20 @@ pub fn open_toc(
     Ok((header, seal, objects))
 }
 
-/// Opens one sealed object into `plain`, which gets its exact length. `sealed` is used as scratch.
+/// Opens one sealed object into `plain`, which must have its exact length. `sealed` is used as scratch.
 pub fn open_object(
     seal: &FileSeal,
     index: u32,
     record: &Record,
     sealed: &mut [u8],
     decompressor: &mut Decompressor,
-    plain: &mut Vec<u8>,
+    plain: &mut [u8],
 ) -> Result<(), EngineError> {
     if sealed.len() != record.stored as usize {
         return Err(EngineError::damaged("object", "its length is not the one that the index gives"));
     }
     let opened = seal.open(index, &record.encode(), sealed)?;
     let payload = &opened[..record.payload as usize];
-    plain.resize(record.plain as usize, 0);
     decompressor
         .decompress(record.codec, payload, record.plain as usize, plain)
         .map_err(|error| EngineError::damaged("object", error.to_string()))

@@ -195,6 +195,42 @@ impl Port {
     }
 }
 
+/// Runs the work of a thread; a panic or a stop ends the whole run.
+pub fn guard(port: &Port, work: impl FnOnce() -> Result<(), Stop>) {
+    match std::panic::catch_unwind(std::panic::AssertUnwindSafe(work)) {
+        Ok(Ok(())) => return,
+        Ok(Err(Stop)) => {}
+        Err(panic) => {
+            let text = panic.downcast_ref::<String>().cloned();
+            let text = text.or_else(|| panic.downcast_ref::<&str>().map(|text| (*text).to_string()));
+            port.fail(EngineError::Internal(text.unwrap_or_else(|| "a thread panicked".into())));
+        }
+    }
+    port.cancel();
+}
+
+/// Sends into a bounded queue; gives up when the run is over.
+pub fn send<T>(channel: &Sender<T>, mut value: T, port: &Port) -> Result<(), Stop> {
+    loop {
+        if port.is_stopped() {
+            return Err(Stop);
+        }
+        match channel.send_timeout(value, POLL) {
+            Ok(()) => return Ok(()),
+            Err(SendTimeoutError::Timeout(back)) => value = back,
+            Err(SendTimeoutError::Disconnected(_)) => return Err(Stop),
+        }
+    }
+}
+
+/// Lets this process open as many files as it may: each directory between the root and the current one is open, so a
+/// deep tree needs as many descriptors as it has levels.
+pub fn allow_open_files() {
+    use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+    let limit = getrlimit(Resource::Nofile);
+    let _ = setrlimit(Resource::Nofile, Rlimit { current: limit.maximum, maximum: limit.maximum });
+}
+
 /// A fetch whose answer has not been taken yet.
 pub struct PendingFetch(Receiver<Answer>);
 

@@ -1,7 +1,64 @@
 //! The check engine.
 
+use crate::error::to_python;
+use crate::events::{fetched, next_event};
+use crate::index::ChunkIndex;
+use crate::keys::Keys;
+use crate::id_from;
+use crate::plan::{self, Plan};
+use bork_engine::check::{CheckEngine as Engine, CheckPlan};
 use pyo3::prelude::*;
+use pyo3::pybacked::PyBackedBytes;
+use pyo3::types::{PyBytes, PyDict};
+use std::sync::Arc;
 
-/// In the making.
+/// Checks packs and archives.
 #[pyclass(frozen, module = "bork.core._native")]
-pub struct CheckEngine;
+pub struct CheckEngine(Engine);
+
+#[pymethods]
+impl CheckEngine {
+    #[new]
+    #[pyo3(signature = (plan, keys, index))]
+    fn new(py: Python<'_>, plan: &Bound<'_, PyDict>, keys: Option<&Keys>, index: &ChunkIndex) -> PyResult<Self> {
+        let plan = compile(plan)?;
+        let keys = keys.map(|keys| Arc::clone(&keys.0));
+        let engine = py.detach(|| Engine::start(plan, keys, Arc::clone(&index.0)));
+        Ok(CheckEngine(engine.map_err(to_python)?))
+    }
+
+    fn next_event(&self, py: Python<'_>, timeout_s: f64) -> PyResult<Option<Py<PyAny>>> {
+        next_event(py, self.0.port(), timeout_s)
+    }
+
+    fn fetched(&self, token: u64, data: Vec<PyBackedBytes>) {
+        fetched(self.0.port(), token, data);
+    }
+
+    fn fetch_failed(&self, token: u64, message: String) {
+        self.0.port().answer(token, Err(message));
+    }
+
+    fn progress<'py>(&self, py: Python<'py>) -> (u64, u64, u64, u64, Bound<'py, PyBytes>) {
+        let (done, total, count, name) = self.0.progress();
+        (done, total, 0, count, PyBytes::new(py, &name))
+    }
+
+    fn cancel(&self) {
+        self.0.port().cancel();
+    }
+}
+
+fn compile(dict: &Bound<'_, PyDict>) -> PyResult<CheckPlan> {
+    let mut p = Plan::new(dict);
+    let packs: Vec<(Vec<u8>, u64)> = p.get("packs")?;
+    let archives: Vec<(String, Vec<u8>)> = p.get("archives")?;
+    let plan = CheckPlan {
+        threads: plan::threads(p.get("threads")?),
+        packs: packs.iter().map(|(name, length)| Ok((id_from(name, "pack")?, *length))).collect::<PyResult<_>>()?,
+        archives: archives.into_iter().map(|(name, root)| Ok((name, id_from(&root, "root")?))).collect::<PyResult<_>>()?,
+        verify_data: p.get("verify_data")?,
+    };
+    p.finish()?;
+    Ok(plan)
+}

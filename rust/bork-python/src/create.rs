@@ -130,10 +130,7 @@ fn compile(dict: &Bound<'_, PyDict>) -> PyResult<CreatePlan> {
         pack_length: p.get("pack_size")?,
         chunk_length: chunker.longest(),
     };
-    let threads = match p.get::<usize>("threads")? {
-        0 => std::thread::available_parallelism().map_or(2, |count| count.get()),
-        threads => threads,
-    };
+    let threads = plan::threads(p.get("threads")?);
     p.finish()?;
     Ok(CreatePlan { threads, roots, path_list, walk, source, packs, previous })
 }

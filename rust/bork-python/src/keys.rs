@@ -4,6 +4,8 @@ use crate::error::to_python;
 use crate::id_from;
 use bork_engine::secrets::{KdfCost, Keys as Secrets};
 use bork_format::pack::Suite;
+use pyo3::buffer::PyBuffer;
+use pyo3::exceptions::PyBufferError;
 use pyo3::prelude::*;
 use pyo3::pybacked::PyBackedBytes;
 use pyo3::types::PyBytes;
@@ -69,13 +71,16 @@ impl Keys {
 
 /// BLAKE3 of `data`.
 #[pyfunction]
-pub fn digest<'py>(py: Python<'py>, data: pyo3::buffer::PyBuffer<u8>) -> PyResult<Bound<'py, PyBytes>> {
-    let Some(cells) = data.as_slice(py) else {
-        return Err(pyo3::exceptions::PyBufferError::new_err("the buffer is not contiguous"));
-    };
-    // SAFETY: `ReadOnlyCell<u8>` has the layout of `u8`; the export is held while the slice is read, and callers do
-    // not change a buffer while they have it hashed.
-    let bytes = unsafe { std::slice::from_raw_parts(cells.as_ptr().cast::<u8>(), cells.len()) };
+pub fn digest<'py>(py: Python<'py>, data: PyBuffer<u8>) -> PyResult<Bound<'py, PyBytes>> {
+    if !data.is_c_contiguous() {
+        return Err(PyBufferError::new_err("the buffer is not contiguous"));
+    }
+    if data.len_bytes() == 0 {
+        return Ok(PyBytes::new(py, blake3::hash(b"").as_bytes()));
+    }
+    // SAFETY: the export keeps the memory where it is until `data` is dropped, it is contiguous and not empty, and
+    // callers do not change a buffer while they have it hashed.
+    let bytes = unsafe { std::slice::from_raw_parts(data.buf_ptr().cast::<u8>(), data.len_bytes()) };
     let sum = py.detach(|| blake3::hash(bytes));
     Ok(PyBytes::new(py, sum.as_bytes()))
 }

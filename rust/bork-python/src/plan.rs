@@ -139,6 +139,14 @@ pub fn chunker(plan: &mut Plan<'_, '_>) -> PyResult<ChunkerParams> {
     params.filter(ChunkerParams::is_valid).ok_or_else(|| invalid("the plan's \"chunker\" is not one that bork knows"))
 }
 
+/// Number of worker threads; 0 asks for as many as the machine has cores.
+pub fn threads(wanted: usize) -> usize {
+    match wanted {
+        0 => std::thread::available_parallelism().map_or(2, std::num::NonZero::get),
+        threads => threads,
+    }
+}
+
 /// Nanoseconds since 1970 as a time.
 pub fn time(ns: i64) -> Time {
     Time { seconds: ns.div_euclid(1_000_000_000), nanoseconds: ns.rem_euclid(1_000_000_000) as u32 }

@@ -1,7 +1,94 @@
 //! The read engine.
 
+use crate::error::to_python;
+use crate::events::{fetched, next_event};
+use crate::index::ChunkIndex;
+use crate::keys::Keys;
+use crate::plan::{self, Plan};
+use bork_core::pattern::ItemFilter;
+use bork_core::render::{ArchiveKeys, Format};
+use bork_core::writer::Options as WriteOptions;
+use bork_engine::error::EngineError;
+use bork_engine::read::{ListFormat, Mode, ReadEngine as Engine, ReadPlan};
+use std::path::PathBuf;
+use std::sync::Mutex;
 use pyo3::prelude::*;
+use pyo3::pybacked::PyBackedBytes;
+use pyo3::types::{PyBytes, PyDict};
+use std::sync::Arc;
 
-/// In the making.
+/// Reads an archive.
 #[pyclass(frozen, module = "bork.core._native")]
-pub struct ReadEngine;
+pub struct ReadEngine(Engine);
+
+#[pymethods]
+impl ReadEngine {
+    #[new]
+    fn new(py: Python<'_>, plan: &Bound<'_, PyDict>, keys: &Keys, index: &ChunkIndex) -> PyResult<Self> {
+        let plan = compile(plan)?;
+        let engine = py.detach(|| Engine::start(plan, Arc::clone(&keys.0), Arc::clone(&index.0)));
+        Ok(ReadEngine(engine.map_err(to_python)?))
+    }
+
+    fn next_event(&self, py: Python<'_>, timeout_s: f64) -> PyResult<Option<Py<PyAny>>> {
+        next_event(py, self.0.port(), timeout_s)
+    }
+
+    fn fetched(&self, token: u64, data: Vec<PyBackedBytes>) {
+        fetched(self.0.port(), token, data);
+    }
+
+    fn fetch_failed(&self, token: u64, message: String) {
+        self.0.port().answer(token, Err(message));
+    }
+
+    fn progress<'py>(&self, py: Python<'py>) -> (u64, u64, u64, u64, Bound<'py, PyBytes>) {
+        let (done, total, count, name) = self.0.progress();
+        (done, total, 0, count, PyBytes::new(py, &name))
+    }
+
+    fn cancel(&self) {
+        self.0.port().cancel();
+    }
+}
+
+fn compile(dict: &Bound<'_, PyDict>) -> PyResult<ReadPlan> {
+    let mut p = Plan::new(dict);
+    let root = crate::id_from(&p.get::<Vec<u8>>("root")?, "root")?;
+    let filter = ItemFilter { patterns: plan::matcher(p.get("patterns")?)?, paths: plan::selection(p.get("paths")?)? };
+    let no = |p: &mut Plan<'_, '_>, key: &str| p.get::<bool>(key).map(|value| !value);
+    let write = WriteOptions {
+        numeric_ids: p.get("numeric_ids")?,
+        xattrs: no(&mut p, "noxattrs")?,
+        acls: no(&mut p, "noacls")?,
+        flags: no(&mut p, "noflags")?,
+    };
+    let target: PathBuf = p.get("target")?;
+    let (format, json_lines): (String, bool) = (p.get("format")?, p.get("json_lines")?);
+    let (name, id): (Vec<u8>, String) = (p.get("archive_name")?, p.get("archive_id")?);
+    let mode = match p.get::<String>("mode")?.as_str() {
+        "extract" => Mode::Extract(target),
+        "dry_run" => Mode::DryRun,
+        "stdout" => Mode::Stdout,
+        "list" => {
+            let archive = ArchiveKeys { name: &name, id: &id };
+            let format = Format::new(&format, &archive)
+                .map_err(|error| to_python(EngineError::Plan(format!("--format {format}: {error}"))))?;
+            Mode::List(ListFormat { format: Mutex::new(Some(format)), json_lines })
+        }
+        other => return Err(plan::invalid(format!("unknown mode {other:?}"))),
+    };
+    let plan = ReadPlan {
+        threads: plan::threads(p.get("threads")?),
+        root,
+        filter,
+        strip_components: p.get("strip_components")?,
+        mode,
+        write,
+        sparse: p.get("sparse")?,
+        lines: plan::lines(&mut p)?,
+        need_total: p.get("need_total")?,
+    };
+    p.finish()?;
+    Ok(plan)
+}

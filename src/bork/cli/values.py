@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Callable
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -27,6 +28,8 @@ _FILES_CACHE_MODES = {
     "s": "size",
 }
 _LEVELS = {"zstd": (1, 22, 3), "zlib": (0, 9, 6), "lzma": (0, 9, 6)}  # lowest, highest, default
+
+_ESCAPES = {"n": "\n", "t": "\t", "r": "\r", "0": "\0", "\\": "\\"}
 
 
 class Compression(NamedTuple):
@@ -225,14 +228,23 @@ def _obfuscation(text: str) -> int:
 
 
 def delimiter(text: str) -> bytes:
-    """``--paths-delimiter``: escapes as ``\\0`` and ``\\n`` mean what they mean in Python."""
-    try:
-        evaluated = text.encode("ascii", "backslashreplace").decode("unicode-escape")
-    except UnicodeDecodeError:
-        raise ValueError(f"invalid escape in {text!r}") from None
+    """``--paths-delimiter``: with the escapes ``\\n \\t \\r \\0 \\\\`` and ``\\x00``."""
+    evaluated = re.sub(r"\\(x[0-9a-fA-F]{2}|.?)", _unescape, text, flags=re.DOTALL)
     if not evaluated:
         raise ValueError("the delimiter must not be empty")
-    return os.fsencode(evaluated)
+    try:
+        return os.fsencode(evaluated)
+    except UnicodeEncodeError:
+        raise ValueError(f"the delimiter {text!r} cannot be encoded") from None
+
+
+def _unescape(match: re.Match[str]) -> str:
+    escape = match[1]
+    if escape in _ESCAPES:
+        return _ESCAPES[escape]
+    if len(escape) == 3:
+        return os.fsdecode(bytes.fromhex(escape[1:]))
+    raise ValueError(f"invalid escape {match[0]!r}")
 
 
 Convert = Callable[[str], object]

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from bork.core import Keys
 from bork.crypto.modes import SUITE_AES_256_GCM, SUITE_CHACHA20_POLY1305, SUITE_KEYED_BLAKE3, Mode
-from bork.errors import KeyInvalid, KeyMismatch, PassphraseWrong
+from bork.errors import IntegrityError, KeyInvalid, KeyMismatch, PassphraseWrong
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -64,7 +64,7 @@ def open_slots(slots: Sequence[Slot], passphrase: bytes, repository_id: Reposito
     sound = False
     for slot in slots:
         try:
-            return Keys.open(slot.data, passphrase, repository_id), slot
+            return _open(slot.data, passphrase, repository_id), slot
         except PassphraseWrong:
             sound = True
         except (KeyInvalid, KeyMismatch) as fault:
@@ -80,9 +80,16 @@ def verify_slot(data: bytes, repository_id: RepositoryId) -> None:
     Raises: KeyInvalid, KeyMismatch.  Cost: one key derivation.
     """
     try:
-        Keys.open(data, b"", repository_id)
+        _open(data, b"", repository_id)
     except PassphraseWrong:
         return
+
+
+def _open(data: bytes, passphrase: bytes, repository_id: RepositoryId) -> Keys:
+    try:
+        return Keys.open(data, passphrase, repository_id)
+    except IntegrityError as fault:
+        raise KeyInvalid(fault) from None
 
 
 def _cpu_has_aes() -> bool:

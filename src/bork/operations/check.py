@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 from bork.core import CheckEngine, ChunkIndex
 from bork.errors import IntegrityError, ObjectMissing, RepositoryError
 from bork.operations.drive import drive
-from bork.operations.heads import ArchiveEntry, find_archive, load_heads, select
+from bork.operations.heads import ArchiveEntry, find_archive, load_heads, name_bytes, select
 from bork.operations.index import LoadedIndex, cache_directory, load_index
 from bork.operations.opening import OpenRepository, open_repository
 from bork.operations.problems import CountedProblems
@@ -163,12 +163,16 @@ def _check_archives(
     plan: dict[str, object] = {
         "threads": access.threads,
         "packs": [],
-        "archives": [(entry.head.name, entry.head.root) for entry in entries],
+        "archives": [(_printable(entry.name), entry.head.root) for entry in entries],
         "verify_data": options.verify_data,
     }
     engine = CheckEngine(plan, opened.keys, loaded.index)
     drive(engine, opened.repository, counted, progress=percent("check.archives"))
     return len(entries)
+
+
+def _printable(name: ArchiveName) -> str:
+    return name_bytes(name).decode("utf-8", "replace")
 
 
 def _wanted(options: CheckOptions, opened: OpenRepository, counted: CountedProblems) -> list[ArchiveEntry]:
@@ -177,7 +181,7 @@ def _wanted(options: CheckOptions, opened: OpenRepository, counted: CountedProbl
         try:
             return [find_archive(opened.repository, opened.keys, options.name)]
         except RepositoryError as fault:
-            counted.problem("damaged", options.name.encode("utf-8", "surrogateescape"), str(fault))
+            counted.problem("damaged", name_bytes(options.name), str(fault))
             return []
     heads = load_heads(opened.repository, opened.keys)
     for damage in heads.damaged:

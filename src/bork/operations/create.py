@@ -107,7 +107,7 @@ class CreateOptions:
     files_cache: str = "ctime,size,inode"
     files_changed: Literal["ctime", "mtime", "disabled"] = "ctime"
     compression: Compression = field(default_factory=Compression)
-    chunker: Chunker = ("gear", 19, 23, 21)
+    chunker: Chunker = ("gear", 18, 22, 20)
     pack_size: int | None = None  # bytes; None: by the size of the repository
 
 
@@ -274,7 +274,7 @@ def _totals_after(heads: Heads, loaded: LoadedIndex, outcome: Outcome) -> Reposi
     unique, plain, stored = loaded.index.totals()
     return RepositoryTotals.of(
         heads,
-        unique_chunks=unique + outcome.number("chunks_new"),
+        unique_chunks=unique,
         unique_size=plain,
-        unique_csize=stored + outcome.number("deduplicated_size"),
+        unique_csize=stored,
     )

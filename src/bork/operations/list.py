@@ -10,13 +10,13 @@ from bork.operations.drive import drive
 from bork.operations.heads import ArchiveEntry, find_archive, load_heads, select
 from bork.operations.index import load_index
 from bork.operations.opening import open_repository
-from bork.operations.reading import percent, plan_segments, reading_plan
+from bork.operations.reading import percent, reading_plan
 
 if TYPE_CHECKING:
     from bork.errors import RepositoryError
     from bork.operations.access import Access
     from bork.operations.events import EventSink
-    from bork.operations.selection import ArchiveFilter, ArchiveName, Key, PathArgument, Pattern, Text
+    from bork.operations.selection import ArchiveFilter, ArchiveName, PathArgument, Pattern
     from bork.repository.layout import RepositoryId
 
 
@@ -33,7 +33,7 @@ class RepositoryListing:
 
 @dataclass(frozen=True, slots=True)
 class ListOptions:
-    segments: tuple[Text | Key, ...]  # the compiled format; with json_lines the keys to show
+    format: str  # as in --format; with json_lines its keys are added to those that are always shown
     json_lines: bool = False
     patterns: tuple[Pattern, ...] = ()
     paths: tuple[PathArgument, ...] = ()
@@ -69,7 +69,7 @@ def items(access: Access, name: ArchiveName, options: ListOptions, events: Event
         entry = find_archive(opened.repository, opened.keys, name)
         loaded = load_index(access, opened.repository, opened.keys, events)
         plan = reading_plan(access, entry, "list", options.patterns, options.paths)
-        plan["segments"] = plan_segments(options.segments)
+        plan["format"] = options.format
         plan["json_lines"] = options.json_lines
         engine = ReadEngine(plan, opened.keys, loaded.index)
         outcome = drive(engine, opened.repository, events, progress=percent("extract"))

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Literal
 
 from bork.operations.events import PercentProgress, Progress
-from bork.operations.selection import Key, Text
+from bork.operations.heads import name_bytes
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -38,17 +38,12 @@ def reading_plan(
         "noflags": False,
         "noacls": False,
         "noxattrs": False,
-        "segments": [],
+        "format": "",
         "json_lines": False,
-        "archive_name": entry.head.name,
+        "archive_name": name_bytes(entry.name),
         "archive_id": entry.id.hex(),
         "need_total": False,
     }
-
-
-def plan_segments(segments: Sequence[Text | Key]) -> list[tuple[object, ...]]:
-    """A compiled format as the engine takes it."""
-    return [("text", segment.text) if isinstance(segment, Text) else tuple(segment) for segment in segments]
 
 
 def percent(

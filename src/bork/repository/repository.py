@@ -40,7 +40,7 @@ class Repository:
     def __init__(self, store: Store, config: RepositoryConfig) -> None:
         self._store = store
         self.config = config
-        self._used_bytes: int | None = None  # of all objects; counted when a quota first needs it
+        self._used_bytes: int | None = None  # what the quota limits; counted when a quota first needs it
 
     @classmethod
     def open(cls, store: Store) -> Repository:
@@ -79,10 +79,12 @@ class Repository:
 
     def put_pack(self, pack: PackId, data: Buffer) -> None:
         """``pack`` is the digest of ``data``. Raises: StorageQuotaExceeded, StorageError, IntegrityError."""
+        self._charge(memoryview(data).nbytes)
         self._put_by_digest(layout.pack_name(pack), pack, data)
 
     def put_index(self, index: IndexId, data: Buffer) -> None:
         """As ``put_pack``. All packs that it names are stored before it."""
+        self._charge(memoryview(data).nbytes)
         self._put_by_digest(layout.index_name(index), index, data)
 
     def put_key(self, data: bytes) -> KeyId:
@@ -98,13 +100,11 @@ class Repository:
 
     def _put_by_digest(self, name: ObjectName, expected: bytes, data: Buffer) -> None:
         """What is there already under its own digest is the same object, once that has been verified."""
-        length = memoryview(data).nbytes
-        self._charge(length)
         try:
             self._store.put_if_absent(name, data)
         except ObjectExists:
             found = self._store.get(name)
-            if len(found) != length or digest(found) != expected:
+            if len(found) != memoryview(data).nbytes or digest(found) != expected:
                 raise self._damaged(name, expected, found) from None
             self._store.settle([name])
 
@@ -188,10 +188,9 @@ class Repository:
         self._store.sweep()
 
     def used_bytes(self) -> int:
-        """Bytes of all packs and indexes; the rest is small. Cost: lists them all."""
-        return sum(
-            length for collection in (layout.PACKS, layout.INDEXES) for _, length in self._store.list(collection)
-        )
+        """Bytes of all packs, indexes and heads, which is what the quota limits. Cost: lists them all."""
+        collections = (layout.PACKS, layout.INDEXES, layout.ARCHIVES)
+        return sum(length for collection in collections for _, length in self._store.list(collection))
 
     def free_space(self) -> int | None:
         """Bytes that can still be put, by the medium and the quota; None if nobody can tell."""

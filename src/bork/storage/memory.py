@@ -18,8 +18,8 @@ if TYPE_CHECKING:
 class MemoryStore(Store):
     """Holds ``objects``, which tests may look into, change, and share between instances."""
 
-    def __init__(self, objects: dict[ObjectName, bytes] | None = None) -> None:
-        super().__init__("memory:")
+    def __init__(self, objects: dict[ObjectName, bytes] | None = None, location: str = "memory:") -> None:
+        super().__init__(location)
         self.objects = {} if objects is None else objects
 
     def put_if_absent(self, name: ObjectName, data: Buffer) -> None:

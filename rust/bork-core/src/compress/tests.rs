@@ -63,7 +63,10 @@ proptest! {
     #![proptest_config(ProptestConfig::with_cases(200))]
 
     #[test]
-    fn every_plaintext_comes_back_from_every_codec_and_level(spec in any_spec(), inputs in proptest::collection::vec(plaintext(), 1..4)) {
+    fn every_plaintext_comes_back_from_every_codec_and_level(
+        spec in any_spec(),
+        inputs in proptest::collection::vec(plaintext(), 1..4),
+    ) {
         let mut compressor = Compressor::new(spec).unwrap();
         let mut decompressor = Decompressor::new();
         for input in inputs {
@@ -79,7 +82,11 @@ proptest! {
     }
 
     #[test]
-    fn random_bytes_never_panic(codec in prop::sample::select(&ALL), input in proptest::collection::vec(any::<u8>(), 0..400), length in 0..2000usize) {
+    fn random_bytes_never_panic(
+        codec in prop::sample::select(&ALL),
+        input in proptest::collection::vec(any::<u8>(), 0..400),
+        length in 0..2000usize,
+    ) {
         survives(&mut Decompressor::new(), codec, &input, length);
     }
 

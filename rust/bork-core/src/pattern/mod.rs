@@ -1,14 +1,14 @@
 //! Borg's pattern language: which paths to take, which to leave, and into which directories not to look.
 //!
 //! Patterns and paths are raw bytes. A regular expression needs characters, so bytes that are not UTF-8 are shown to
-//! it as private ones, one for each byte, in pattern and path alike ([`text`]); a path that is UTF-8 is matched where
+//! it as private ones, one for each byte, in pattern and path alike (`text.rs`); a path that is UTF-8 is matched where
 //! it lies. Five styles:
 //!
 //! | style | matches |
 //! |---|---|
-//! | `fm` | a glob whose `*` crosses `/`: the path, or a directory above it; with a `/` at the end, only content of it |
+//! | `fm` | a glob whose `*` crosses `/`: a path or a directory above it; with `/` at the end only its content |
 //! | `sh` | the same, but `*` does not cross `/`, and `**/` is any number of directories, or none |
-//! | `re` | a regular expression in Python's syntax, anywhere in the path ([`python`]) |
+//! | `re` | a regular expression in Python's syntax, anywhere in the path (`python.rs`) |
 //! | `pp` | this path and all below it |
 //! | `pf` | exactly this path; wins over all other patterns, wherever it stands |
 //!

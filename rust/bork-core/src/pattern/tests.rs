@@ -3,6 +3,8 @@
 use super::*;
 use proptest::prelude::*;
 
+const STYLES: [Style; 5] = [Style::Fnmatch, Style::Shell, Style::Regex, Style::PathPrefix, Style::PathFull];
+
 fn style(name: &str) -> Style {
     match name {
         "fm" => Style::Fnmatch,
@@ -211,9 +213,8 @@ fn any_pattern() -> impl Strategy<Value = (Action, Style, Vec<u8>)> {
     let pieces = ["a", "b", "c", "/", "*", "**", "?", "[ab]", "[!c]", "**/", ".", "-", "[", "é", "\\"];
     let text = proptest::collection::vec(prop::sample::select(pieces.to_vec()), 0..6)
         .prop_map(|all| all.concat().into_bytes());
-    let styles = [Style::Fnmatch, Style::Shell, Style::Regex, Style::PathPrefix, Style::PathFull];
     let actions = [Action::Include, Action::Exclude, Action::ExcludeNoRecurse];
-    (prop::sample::select(actions.to_vec()), prop::sample::select(styles.to_vec()), text)
+    (prop::sample::select(actions.to_vec()), prop::sample::select(&STYLES[..]), text)
 }
 
 proptest! {
@@ -238,8 +239,11 @@ proptest! {
     #[test]
     fn hostile_patterns_and_paths_never_panic(
         action in prop::sample::select(&[Action::Include, Action::Exclude][..]),
-        style in prop::sample::select(&[Style::Fnmatch, Style::Shell, Style::Regex, Style::PathPrefix, Style::PathFull][..]),
-        pattern in proptest::collection::vec(prop_oneof![any::<u8>(), prop::sample::select(&b"\\[](){}?*+-^$|/.#xuN01"[..])], 0..30),
+        style in prop::sample::select(&STYLES[..]),
+        pattern in proptest::collection::vec(
+            prop_oneof![any::<u8>(), prop::sample::select(&b"\\[](){}?*+-^$|/.#xuN01"[..])],
+            0..30,
+        ),
         path in proptest::collection::vec(any::<u8>(), 0..50),
     ) {
         if let Ok(matcher) = Matcher::new(vec![(action, style, pattern.clone())]) {

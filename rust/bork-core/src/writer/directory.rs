@@ -165,6 +165,7 @@ impl Writer {
     fn make_and_open(&self, parent: &Directory, name: &[u8], is_item: bool) -> Result<(OwnedFd, bool), Problem> {
         // An item is closed to others until its owner and ACL are right.
         let mode = if is_item { Mode::RWXU } else { self.0.parent_mode };
+        self.0.settle();
         for _ in 0..ATTEMPTS_MAX {
             let created = match rustix::fs::mkdirat(parent.fd(), name, mode) {
                 Ok(()) => true,

@@ -111,6 +111,7 @@ impl Writer {
         mut make: impl FnMut() -> Result<T, Errno>,
     ) -> Result<T, Problem> {
         check_name(name)?;
+        self.0.settle();
         for _ in 0..ATTEMPTS_MAX {
             match make() {
                 Ok(made) => return Ok(made),
@@ -122,13 +123,13 @@ impl Writer {
         Err(race(name))
     }
 
-    /// Removes what has the name: any entry, a directory only if it is empty, and nothing that was born since the
+    /// Removes what has the name: any entry, a directory only if it is empty, and nothing that was born after the
     /// restore began, because that was restored a moment ago under a name that this file system takes for the same.
     pub(super) fn clear_way(&self, dir: &Directory, name: &[u8]) -> Result<(), Problem> {
         let flags = AtFlags::SYMLINK_NOFOLLOW | AtFlags::NO_AUTOMOUNT;
         if let Ok(stat) = rustix::fs::statx(dir.fd(), name, flags, StatxFlags::BTIME)
             && stat.stx_mask & StatxFlags::BTIME.bits() != 0
-            && (stat.stx_btime.tv_sec, stat.stx_btime.tv_nsec) >= (self.0.start.seconds, self.0.start.nanoseconds)
+            && (stat.stx_btime.tv_sec, stat.stx_btime.tv_nsec) > (self.0.start.seconds, self.0.start.nanoseconds)
         {
             let message = format!("\"{}\" was made during this restore and is not replaced", printable(name));
             return Err(Problem::new(ProblemKind::Race, message));

@@ -20,7 +20,7 @@ mod special;
 
 use std::path::Path;
 use std::sync::atomic::AtomicBool;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, Once, PoisonError};
 use std::time::Duration;
 
 use bork_format::item::{Item, Time};
@@ -66,8 +66,10 @@ struct Context {
     groups: Vec<u32>,
     /// Mode of parents that the archive does not describe.
     parent_mode: Mode,
-    /// When the restore began: an entry born then or later was made by this restore, or by a race with it.
+    /// When the restore began: an entry born later was made by this restore, or by a race with it.
     start: Time,
+    /// Done when the clock that stamps files is past the start.
+    settled: Once,
     /// Cleared when the kernel has no `openat2`.
     has_openat2: AtomicBool,
     names: Mutex<NameCache>,
@@ -75,8 +77,7 @@ struct Context {
 }
 
 impl Writer {
-    /// A writer that maps names to ids with `names`: this machine's, or those of a foreign root. Waits for the next tick
-    /// of the clock of file systems, at most 10 ms.
+    /// A writer that maps names to ids with `names`: this machine's, or those of a foreign root.
     pub fn new(options: Options, names: NameCache) -> Self {
         let privileged = rustix::thread::capabilities(None).map_or_else(
             |_| rustix::process::geteuid().is_root(),
@@ -90,7 +91,8 @@ impl Writer {
             privileged,
             groups,
             parent_mode: Mode::from_raw_mode(0o777 & !process_umask()),
-            start: next_tick(),
+            start: clock(ClockId::Realtime),
+            settled: Once::new(),
             has_openat2: AtomicBool::new(true),
             names: Mutex::new(names),
             problems: Mutex::default(),
@@ -127,6 +129,21 @@ impl Writer {
 }
 
 impl Context {
+    /// Waits, before the first entry is made, until the clock that stamps files is past the start; it advances every
+    /// 1 to 10 ms and is read late by as much. So every birth time after the start is one of this restore, and every
+    /// entry of this restore has such a birth time. Mostly the first data arrives later than that anyway.
+    fn settle(&self) {
+        self.settled.call_once(|| {
+            // A clock that is set back in this very moment must not stop the restore: then a check is lost.
+            for _ in 0..100 {
+                if clock(ClockId::RealtimeCoarse) > self.start {
+                    break;
+                }
+                std::thread::sleep(Duration::from_micros(500));
+            }
+        });
+    }
+
     fn report(&self, path: &[u8], problems: Vec<Problem>) {
         if problems.is_empty() {
             return;
@@ -163,21 +180,9 @@ pub fn prepare_thread() -> bool {
     true
 }
 
-/// Waits for the clock that stamps files to advance, and returns its new time. So every entry that was there before
-/// has an earlier birth time, and every one made from now on has not.
-fn next_tick() -> Time {
-    let now = || {
-        let now = clock_gettime(ClockId::RealtimeCoarse);
-        Time { seconds: now.tv_sec, nanoseconds: now.tv_nsec as u32 }
-    };
-    let before = now();
-    loop {
-        std::thread::sleep(Duration::from_micros(500));
-        let tick = now();
-        if tick != before {
-            return tick;
-        }
-    }
+fn clock(id: ClockId) -> Time {
+    let now = clock_gettime(id);
+    Time { seconds: now.tv_sec, nanoseconds: now.tv_nsec as u32 }
 }
 
 /// The umask of the process, without setting it (which would hit all threads for a moment); 022 where `/proc` does not

@@ -80,18 +80,16 @@ def _list_items(invocation: Invocation, location: Location, name: str) -> None:
     given = invocation.values
     json_lines = given.flag("json_lines")
     text = _format(invocation, formats.ITEMS_SHORT, formats.ITEMS_DEFAULT)
-    compiled = formats.compile_items(text, json_lines=json_lines)
     patterns, paths = tuple(invocation.rules.patterns), path_arguments(invocation.paths())
     access = invocation.access(location)
     from bork.operations import list as operation  # late: a bad command line is answered without the engine
     from bork.operations.selection import ArchiveName
 
     out = invocation.console.out
-    render = formats.ItemText(text)
-    sink = invocation.sink(lines_to=(lambda data: out.write(render(data))) if compiled.in_python else out.write)
+    sink = invocation.sink(lines_to=out.write)
     options = operation.ListOptions(
-        segments=compiled.segments,
-        json_lines=json_lines or compiled.in_python,
+        format=text,
+        json_lines=json_lines,
         patterns=patterns,
         paths=paths,
     )

@@ -1,0 +1,146 @@
+//! Fetching the objects that some files need, in batches, and handing them to workers.
+
+use super::Reading;
+use super::restore::{ObjectTask, Use};
+use crate::index::Location;
+use crate::objects::{FetchPlan, Seals, short};
+use crate::port::PendingFetch;
+use bork_core::problem::{Problem, ProblemKind};
+use bork_core::seam::Stop;
+use bork_format::Id;
+use crossbeam_channel::Sender;
+use std::collections::HashMap;
+use std::sync::Arc;
+
+/// A batch is fetched at this many stored bytes, or uses. Two batches are under way at a time. Unit: bytes.
+const BATCH_LENGTH: u64 = 8 << 20;
+const BATCH_USES: usize = 8192;
+
+struct Wanted {
+    location: Location,
+    uses: Vec<Use>,
+}
+
+struct Pending {
+    wanted: Vec<Wanted>,
+    plan: FetchPlan,
+    fetch: PendingFetch,
+}
+
+/// Collects uses of chunks, object by object.
+pub struct Gatherer {
+    reading: Arc<Reading>,
+    seals: Arc<Seals>,
+    tasks: Sender<ObjectTask>,
+    wanted: Vec<Wanted>,
+    places: HashMap<(Id, u32), usize>,
+    length: u64,
+    uses: usize,
+    pending: Option<Pending>,
+}
+
+impl Gatherer {
+    /// An empty batch.
+    pub fn new(reading: Arc<Reading>, tasks: Sender<ObjectTask>) -> Self {
+        Gatherer {
+            reading,
+            seals: Arc::default(),
+            tasks,
+            wanted: Vec::new(),
+            places: HashMap::new(),
+            length: 0,
+            uses: 0,
+            pending: None,
+        }
+    }
+
+    /// One more use of the chunk at `location`.
+    pub fn add(&mut self, location: Location, used: Use) -> Result<(), Stop> {
+        let key = (location.pack, location.object_index);
+        let place = match self.places.get(&key) {
+            Some(place) => *place,
+            None => {
+                self.length += u64::from(location.record.stored);
+                self.places.insert(key, self.wanted.len());
+                self.wanted.push(Wanted { location, uses: Vec::new() });
+                self.wanted.len() - 1
+            }
+        };
+        self.wanted[place].uses.push(used);
+        self.uses += 1;
+        if self.length >= BATCH_LENGTH || self.uses >= BATCH_USES { self.start() } else { Ok(()) }
+    }
+
+    /// Fetches what is left and hands everything over.
+    pub fn finish(&mut self) -> Result<(), Stop> {
+        self.start()?;
+        self.dispatch()
+    }
+
+    /// Asks for the batch; meanwhile hands out the one before.
+    fn start(&mut self) -> Result<(), Stop> {
+        if self.wanted.is_empty() {
+            return Ok(());
+        }
+        let wanted = std::mem::take(&mut self.wanted);
+        self.places.clear();
+        (self.length, self.uses) = (0, 0);
+        let locations: Vec<Location> = wanted.iter().map(|wanted| wanted.location).collect();
+        let plan = FetchPlan::new(&locations, &self.seals);
+        let fetch = self.reading.port.start_fetch(plan.ranges.clone())?;
+        let previous = self.pending.replace(Pending { wanted, plan, fetch });
+        self.hand_out(previous)
+    }
+
+    fn dispatch(&mut self) -> Result<(), Stop> {
+        let pending = self.pending.take();
+        self.hand_out(pending)
+    }
+
+    fn hand_out(&mut self, pending: Option<Pending>) -> Result<(), Stop> {
+        let Some(Pending { wanted, plan, fetch }) = pending else { return Ok(()) };
+        let answer = match fetch.wait(&self.reading.port)? {
+            Ok(answer) => answer,
+            Err(message) if wanted.len() > 1 => return self.one_by_one(wanted, &message),
+            Err(message) => return damaged(wanted, &message),
+        };
+        if let Err(error) = plan.learn(&answer, &self.reading.keys, &self.seals) {
+            return if wanted.len() > 1 {
+                self.one_by_one(wanted, &error.to_string())
+            } else {
+                damaged(wanted, &error.to_string())
+            };
+        }
+        for (wanted, part) in wanted.into_iter().zip(&plan.parts) {
+            let Wanted { location, uses } = wanted;
+            let bytes = &answer[part.range];
+            if (**bytes).as_ref().len() < part.at + location.record.stored as usize {
+                damaged(vec![Wanted { location, uses }], &short(&location).to_string())?;
+                continue;
+            }
+            let Some(seal) = self.seals.get(&location.pack) else { continue };
+            let task = ObjectTask { bytes: Arc::clone(bytes), at: part.at, location, seal, uses };
+            crate::port::send(&self.tasks, task, &self.reading.port)?;
+        }
+        Ok(())
+    }
+
+    /// Part of a batch cannot be read: finds out which part, and restores the rest.
+    fn one_by_one(&mut self, wanted: Vec<Wanted>, _message: &str) -> Result<(), Stop> {
+        for wanted in wanted {
+            let plan = FetchPlan::new(std::slice::from_ref(&wanted.location), &self.seals);
+            let fetch = self.reading.port.start_fetch(plan.ranges.clone())?;
+            self.hand_out(Some(Pending { wanted: vec![wanted], plan, fetch }))?;
+        }
+        Ok(())
+    }
+}
+
+/// Content that is lost: its files are told.
+fn damaged(wanted: Vec<Wanted>, message: &str) -> Result<(), Stop> {
+    for used in wanted.into_iter().flat_map(|wanted| wanted.uses) {
+        used.file.fail(Problem::new(ProblemKind::Damaged, message));
+        used.file.release()?;
+    }
+    Ok(())
+}

@@ -1,0 +1,152 @@
+//! The read engine: extract, extract to stdout, dry run, and list.
+//!
+//! A coordinator thread reads the items in order and decides what is wanted. For `extract` it makes directories, plans
+//! which objects are needed, and hands fetched objects to workers, which open, decompress and verify them and write
+//! the chunks into files: an object is opened once for all files that need it near each other.
+
+mod content;
+mod extract;
+mod items;
+mod list;
+mod restore;
+mod stdout;
+
+use crate::error::EngineError;
+use crate::index::ChunkIndex;
+use crate::port::{Outcome, Port};
+use crate::secrets::Keys;
+use bork_core::pattern::ItemFilter;
+use bork_core::seam::Stop;
+use bork_core::source::LineFormat;
+use bork_core::writer::Options as WriteOptions;
+use bork_format::Id;
+use std::path::PathBuf;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex};
+use std::thread::JoinHandle;
+
+pub use list::ListFormat;
+
+/// What happens to the items.
+pub enum Mode {
+    /// They are restored below a directory.
+    Extract(PathBuf),
+    /// Everything is read and verified, nothing written.
+    DryRun,
+    /// The content of files goes to the driver, one after the other.
+    Stdout,
+    /// They are listed.
+    List(ListFormat),
+}
+
+/// What is to be read, and how.
+pub struct ReadPlan {
+    /// Worker threads, at least 1.
+    pub threads: usize,
+    /// Root node of the archive.
+    pub root: Id,
+    /// Which items.
+    pub filter: ItemFilter,
+    /// Leading path components to drop.
+    pub strip_components: usize,
+    /// What to do with them.
+    pub mode: Mode,
+    /// Which attributes are restored.
+    pub write: WriteOptions,
+    /// Leave out runs of zeros when writing.
+    pub sparse: bool,
+    /// Print the path of each item.
+    pub lines: Option<LineFormat>,
+    /// Find out the total size first.
+    pub need_total: bool,
+}
+
+/// What the threads of a run share.
+pub struct Reading {
+    /// The plan.
+    pub plan: ReadPlan,
+    /// Secrets.
+    pub keys: Arc<Keys>,
+    /// Where chunks are.
+    pub index: Arc<ChunkIndex>,
+    /// To the driver.
+    pub port: Arc<Port>,
+    /// Bytes done.
+    pub done: AtomicU64,
+    /// Bytes in all, if that was asked for.
+    pub total: AtomicU64,
+    /// Items done.
+    pub items: AtomicU64,
+    /// Current path.
+    pub path: Mutex<Vec<u8>>,
+}
+
+/// A running read.
+pub struct ReadEngine {
+    reading: Arc<Reading>,
+    coordinator: Option<JoinHandle<()>>,
+}
+
+impl ReadEngine {
+    /// Starts the threads.
+    pub fn start(plan: ReadPlan, keys: Arc<Keys>, index: Arc<ChunkIndex>) -> Result<Self, EngineError> {
+        let port = Port::new();
+        let reading = Arc::new(Reading {
+            plan,
+            keys,
+            index,
+            port,
+            done: AtomicU64::new(0),
+            total: AtomicU64::new(0),
+            items: AtomicU64::new(0),
+            path: Mutex::default(),
+        });
+        let shared = Arc::clone(&reading);
+        let coordinator = std::thread::Builder::new()
+            .name("coordinator".into())
+            .spawn(move || crate::port::guard(&shared.port, || coordinate(&shared)))
+            .map_err(|error| EngineError::Internal(format!("no thread: {error}")))?;
+        Ok(ReadEngine { reading, coordinator: Some(coordinator) })
+    }
+
+    /// The port of the driver.
+    pub fn port(&self) -> &Port {
+        &self.reading.port
+    }
+
+    /// Bytes done, bytes in all, items, current path.
+    pub fn progress(&self) -> (u64, u64, u64, Vec<u8>) {
+        let reading = &self.reading;
+        let [done, total, items] =
+            [&reading.done, &reading.total, &reading.items].map(|count| count.load(Ordering::Relaxed));
+        (done, total, items, reading.path.lock().map(|path| path.clone()).unwrap_or_default())
+    }
+}
+
+impl Drop for ReadEngine {
+    fn drop(&mut self) {
+        self.port().cancel();
+        if let Some(thread) = self.coordinator.take() {
+            let _ = thread.join();
+        }
+    }
+}
+
+fn coordinate(reading: &Arc<Reading>) -> Result<(), Stop> {
+    if reading.plan.need_total {
+        items::measure(reading)?;
+    }
+    match &reading.plan.mode {
+        Mode::Extract(target) => extract::run(reading, Some(target))?,
+        Mode::DryRun => extract::run(reading, None)?,
+        Mode::Stdout => stdout::run(reading)?,
+        Mode::List(format) => list::run(reading, format)?,
+    }
+    for pattern in reading.plan.filter.paths.never_matched() {
+        reading.port.emit(crate::port::Event::Problem("never_matched", pattern, String::new()))?;
+    }
+    let items = reading.items.load(Ordering::Relaxed);
+    let done = reading.done.load(Ordering::Relaxed);
+    let outcome = Outcome { root: None, numbers: vec![("items", items), ("bytes", done)] };
+    reading.port.emit(crate::port::Event::Done(outcome))
+}

@@ -1,0 +1,282 @@
+//! The workers of a restore: open objects, verify chunks, write them into files.
+
+use super::Reading;
+use crate::error::EngineError;
+use crate::index::Location;
+use crate::objects::{hex, locate};
+use crate::pack::open_object;
+use crate::port::Bytes;
+use crate::seal::FileSeal;
+use bork_core::compress::Decompressor;
+use bork_core::direct::{ALIGNMENT, AlignedBuffer, LargeFile, congruent_start, write_at, write_chunk};
+use bork_core::problem::{Problem, ProblemKind};
+use bork_core::seam::Stop;
+use bork_core::writer::{Directory, Writer, prepare_thread, set_length};
+use bork_format::Id;
+use bork_format::item::{Content, Item, Slice};
+use bork_format::pack::PLAIN_LENGTH_MAX;
+use crossbeam_channel::Receiver;
+use std::os::fd::{AsFd, OwnedFd};
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex};
+
+/// Files of at least this size are written past the page cache. Unit: bytes.
+const LARGE_SIZE: u64 = 4 << 20;
+
+/// A fetched object and what its chunks are for.
+pub struct ObjectTask {
+    /// Fetched bytes.
+    pub bytes: Bytes,
+    /// Where the object begins in them.
+    pub at: usize,
+    /// Its record.
+    pub location: Location,
+    /// Key of its pack.
+    pub seal: Arc<FileSeal>,
+    /// Who needs its chunks.
+    pub uses: Vec<Use>,
+}
+
+/// One file needs one slice of a chunk.
+pub struct Use {
+    /// Which file.
+    pub file: Arc<FileState>,
+    /// Where in the file. Unit: bytes.
+    pub file_offset: u64,
+    /// The chunk.
+    pub id: Id,
+    /// Where the chunk begins in the plaintext of its object.
+    pub chunk_offset: u32,
+    /// Length of the chunk.
+    pub chunk_length: u32,
+    /// Where the slice begins in the chunk.
+    pub slice_offset: u32,
+    /// Length of the slice.
+    pub slice_length: u32,
+}
+
+enum Opened {
+    Small(OwnedFd),
+    Large(Arc<LargeFile>),
+}
+
+#[derive(Default)]
+enum Links {
+    #[default]
+    Waiting,
+    Done,
+    Failed,
+}
+
+/// A regular file on its way.
+pub struct FileState {
+    reading: Arc<Reading>,
+    place: Option<(Writer, Arc<Directory>, Vec<u8>)>,
+    path: Vec<u8>,
+    item: Item,
+    file: Mutex<Option<Opened>>,
+    remaining: AtomicUsize,
+    problem: Mutex<Option<Problem>>,
+    links: Mutex<(Links, Vec<(Arc<Directory>, Vec<u8>)>)>,
+}
+
+impl FileState {
+    /// A file to be written at `place`, or only to be verified. Its creator holds the first part of it.
+    pub fn new(
+        reading: Arc<Reading>,
+        place: Option<(Writer, Arc<Directory>, Vec<u8>)>,
+        path: Vec<u8>,
+        item: Item,
+    ) -> Arc<Self> {
+        Arc::new(FileState {
+            reading,
+            place,
+            path,
+            item,
+            file: Mutex::default(),
+            remaining: AtomicUsize::new(1),
+            problem: Mutex::default(),
+            links: Mutex::default(),
+        })
+    }
+
+    /// One more slice is to be written.
+    pub fn expect(&self) {
+        self.remaining.fetch_add(1, Ordering::AcqRel);
+    }
+
+    /// Something went wrong; the first problem is reported at the end.
+    pub fn fail(&self, problem: Problem) {
+        self.problem.lock().expect("no holder panics").get_or_insert(problem);
+    }
+
+    /// Makes another name of this file, now or when it is complete.
+    pub fn link(&self, directory: Arc<Directory>, name: Vec<u8>) {
+        let mut links = self.links.lock().expect("no holder panics");
+        match links.0 {
+            Links::Waiting => links.1.push((directory, name)),
+            Links::Done | Links::Failed => self.make_link(&directory, &name),
+        }
+    }
+
+    fn make_link(&self, directory: &Directory, name: &[u8]) {
+        let Some((writer, source, source_name)) = &self.place else { return };
+        if let Err(problem) = writer.hard_link(directory, name, source, source_name) {
+            let _ = self.reading.port.problem(&directory.path_of(name), problem);
+        }
+    }
+
+    /// One part is done; the last one completes the file.
+    pub fn release(&self) -> Result<(), Stop> {
+        if self.remaining.fetch_sub(1, Ordering::AcqRel) != 1 {
+            return Ok(());
+        }
+        if let Some((writer, directory, name)) = &self.place {
+            if let Err(problem) = self.complete(writer, directory, name) {
+                self.fail(problem);
+            }
+        }
+        let problem = self.problem.lock().expect("no holder panics").take();
+        let waiting = {
+            let mut links = self.links.lock().expect("no holder panics");
+            links.0 = if problem.is_some() { Links::Failed } else { Links::Done };
+            std::mem::take(&mut links.1)
+        };
+        for (directory, name) in waiting {
+            self.make_link(&directory, &name);
+        }
+        match problem {
+            Some(problem) => self.reading.port.problem(&self.path, problem),
+            None => Ok(()),
+        }
+    }
+
+    /// Opens the file if nobody has, and writes. Writers of a small file wait for each other, which costs nothing
+    /// since they are few; writers of a large file do not.
+    fn write(&self, write: impl FnOnce(Sink<'_>) -> std::io::Result<()>) -> Result<(), Problem> {
+        let Some((writer, directory, name)) = &self.place else { return Ok(()) };
+        let mut guard = self.file.lock().expect("no holder panics");
+        let opened = match guard.take() {
+            Some(opened) => opened,
+            None => self.open(writer, directory, name)?,
+        };
+        let written = match guard.insert(opened) {
+            Opened::Small(file) => write(Sink::Small(file)),
+            Opened::Large(file) => {
+                let file = Arc::clone(file);
+                drop(guard);
+                write(Sink::Large(&file))
+            }
+        };
+        written.map_err(|error| Problem::from_io("write", error))
+    }
+
+    fn open(&self, writer: &Writer, directory: &Directory, name: &[u8]) -> Result<Opened, Problem> {
+        if self.item.size < LARGE_SIZE {
+            return Ok(Opened::Small(writer.create_file(directory, name, &self.item)?));
+        }
+        let file = writer.create_large_file(directory, name, &self.item)?;
+        // The length first: parts are written in any order, and a hole is what nobody writes.
+        set_length(file.file(), self.item.size).map_err(|error| Problem::from_io("set length", error))?;
+        Ok(Opened::Large(Arc::new(file)))
+    }
+
+    fn complete(&self, writer: &Writer, directory: &Directory, name: &[u8]) -> Result<(), Problem> {
+        let opened = self.file.lock().expect("no holder panics").take();
+        let opened = match opened {
+            Some(opened) => opened,
+            None if self.problem.lock().expect("no holder panics").is_some() => return Ok(()),
+            None => self.open(writer, directory, name)?,
+        };
+        match opened {
+            Opened::Small(file) => {
+                if self.may_end_in_hole() {
+                    set_length(file.as_fd(), self.item.size).map_err(|error| Problem::from_io("set length", error))?;
+                }
+                writer.finish_file(directory, name, file, &self.item)
+            }
+            Opened::Large(file) => match Arc::into_inner(file) {
+                Some(file) => writer.finish_file(directory, name, file, &self.item),
+                None => Ok(()),
+            },
+        }
+    }
+
+    fn may_end_in_hole(&self) -> bool {
+        match &self.item.content {
+            Content::Slices(slices) => self.reading.plan.sparse || slices.iter().any(Slice::is_hole),
+            Content::Lists(_) => true,
+        }
+    }
+}
+
+enum Sink<'a> {
+    Small(&'a OwnedFd),
+    Large(&'a LargeFile),
+}
+
+impl Sink<'_> {
+    fn put(&self, offset: u64, bytes: &[u8]) -> std::io::Result<()> {
+        match self {
+            Sink::Small(file) => write_at(file.as_fd(), offset, bytes),
+            Sink::Large(file) => write_chunk(file, offset, bytes),
+        }
+    }
+}
+
+/// Opens objects until there are no more.
+pub fn work(reading: &Reading, tasks: &Receiver<ObjectTask>) -> Result<(), Stop> {
+    prepare_thread();
+    let mut decompressor = Decompressor::new();
+    let mut sealed = Vec::new();
+    let mut plain = AlignedBuffer::new(PLAIN_LENGTH_MAX as usize + ALIGNMENT);
+    while let Ok(task) = tasks.recv() {
+        if reading.port.is_stopped() {
+            return Err(Stop);
+        }
+        // Memory and file agree modulo the page where the first use is written, which makes direct writes possible.
+        let first = &task.uses[0];
+        let start = congruent_start(first.file_offset.wrapping_sub(u64::from(first.chunk_offset + first.slice_offset)));
+        let length = task.location.record.plain as usize;
+        plain.set_len(start + length);
+        sealed.clear();
+        let bytes: &[u8] = (*task.bytes).as_ref();
+        sealed.extend_from_slice(&bytes[task.at..task.at + task.location.record.stored as usize]);
+        let record = &task.location.record;
+        let target = &mut plain.as_mut_slice()[start..];
+        let opened =
+            open_object(&task.seal, task.location.object_index, record, &mut sealed, &mut decompressor, target);
+        let opened = opened.map_err(|error| locate(error, &task.location).to_string());
+        for used in task.uses {
+            let result = match &opened {
+                Ok(()) => put(reading, &used, &plain.as_slice()[start..], &task.location),
+                Err(message) => Err(Problem::new(ProblemKind::Damaged, message.clone())),
+            };
+            if let Err(problem) = result {
+                used.file.fail(problem);
+            }
+            reading.done.fetch_add(u64::from(used.slice_length), Ordering::Relaxed);
+            used.file.release()?;
+        }
+    }
+    Ok(())
+}
+
+/// Verifies one chunk and writes the slice of it that the file needs.
+fn put(reading: &Reading, used: &Use, plain: &[u8], location: &Location) -> Result<(), Problem> {
+    let damaged = |why: &str| {
+        let error = EngineError::damaged(format!("chunk {}", hex(&used.id)), why);
+        Problem::new(ProblemKind::Damaged, locate(error, location).to_string())
+    };
+    let start = used.chunk_offset as usize;
+    let chunk = plain.get(start..start + used.chunk_length as usize).ok_or_else(|| damaged("it is cut short"))?;
+    if reading.keys.source().identify(chunk) != used.id {
+        return Err(damaged("its content does not match its id"));
+    }
+    let slice = used.slice_offset as usize;
+    let bytes = chunk.get(slice..slice + used.slice_length as usize).ok_or_else(|| damaged("it is cut short"))?;
+    if reading.plan.sparse && bytes.iter().all(|byte| *byte == 0) {
+        return used.file.write(|_| Ok(()));
+    }
+    used.file.write(|sink| sink.put(used.file_offset, bytes))
+}

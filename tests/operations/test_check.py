@@ -1,0 +1,140 @@
+"""Check finds what is damaged, and nothing else."""
+
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from bork.errors import ArchiveDoesNotExist, InvalidRepositoryConfig
+from bork.operations import check
+from bork.operations.check import CheckOptions, CheckOutcome
+from bork.operations.selection import ArchiveFilter, ArchiveName
+from bork.storage.names import CONFIG, ObjectName
+from tests.operations.scene import Recorder, Scene
+
+EVERYTHING = CheckOptions(verify_data=True)
+BLIND = CheckOptions(archives=False)
+
+
+@pytest.fixture
+def filled(scene: Scene, source: Path) -> Scene:
+    scene.init()
+    scene.create("monday", source)
+    scene.create("tuesday", source / "folder")
+    return scene
+
+
+def run(scene: Scene, options: CheckOptions = EVERYTHING) -> tuple[CheckOutcome, list[tuple[str, bytes, str]]]:
+    events = Recorder()
+    outcome = check.run(scene.access(), options, events)
+    assert outcome.problems == len(events.problems)
+    return outcome, events.problems
+
+
+def objects(scene: Scene) -> dict[ObjectName, bytes]:
+    return scene.stores.objects["/repository"]
+
+
+def named(scene: Scene, collection: str) -> list[ObjectName]:
+    return [name for name in objects(scene) if name.startswith(collection)]
+
+
+def flip(scene: Scene, name: ObjectName, at: int) -> None:
+    data = bytearray(objects(scene)[name])
+    data[at] ^= 1
+    objects(scene)[name] = bytes(data)
+
+
+@pytest.mark.parametrize("options", [EVERYTHING, BLIND, CheckOptions(repository=False), CheckOptions()])
+def test_nothing_is_wrong_with_a_sound_repository(filled: Scene, options: CheckOptions) -> None:
+    outcome, problems = run(filled, options)
+    assert problems == []
+    assert outcome.packs == (len(named(filled, "packs/")) if options.repository else 0)
+    assert outcome.archives == (2 if options.archives else 0)
+    assert outcome.complete
+
+
+def test_an_empty_repository_is_sound(scene: Scene) -> None:
+    scene.init()
+    assert run(scene)[1] == []
+
+
+@pytest.mark.parametrize("collection", ["packs/", "indexes/", "keys/", "archives/"])
+def test_the_repository_part_finds_a_flipped_bit_in_every_kind_of_object_without_a_key(
+    filled: Scene, collection: str
+) -> None:
+    for name in named(filled, collection):
+        for at in (0, len(objects(filled)[name]) // 2, -1):
+            flip(filled, name, at)
+            filled.user.configured = b"wrong"
+            outcome, problems = run(filled, BLIND)
+            assert outcome.problems == 1
+            assert name[-64:] in f"{problems[0][1]!r} {problems[0][2]}"
+            flip(filled, name, at)
+
+
+@pytest.mark.parametrize("collection", ["packs/", "indexes/", "archives/"])
+def test_a_whole_check_finds_a_flipped_bit_in_every_kind_of_object(filled: Scene, collection: str) -> None:
+    for name in named(filled, collection):
+        flip(filled, name, len(objects(filled)[name]) // 2)
+        assert run(filled)[0].problems > 0
+        flip(filled, name, len(objects(filled)[name]) // 2)
+    assert run(filled)[1] == []
+
+
+def test_a_damaged_config_stops_everything(filled: Scene) -> None:
+    flip(filled, CONFIG, 100)
+    with pytest.raises(InvalidRepositoryConfig):
+        run(filled)
+
+
+def test_a_lost_pack_is_a_problem_of_the_archives(filled: Scene) -> None:
+    lost = named(filled, "packs/")[0]
+    del objects(filled)[lost]
+    _, problems = run(filled)
+    assert any(lost.encode() == path for _, path, _ in problems)
+    assert run(filled, BLIND)[1] == []  # without a key nobody knows that there should be one
+
+
+def test_a_lost_index_is_no_problem(filled: Scene) -> None:
+    for name in named(filled, "indexes/"):
+        del objects(filled)[name]
+    assert run(filled)[1] == []
+
+
+def test_a_lost_key_is_found_without_a_key(filled: Scene) -> None:
+    for name in named(filled, "keys/"):
+        del objects(filled)[name]
+    assert [path for _, path, _ in run(filled, BLIND)[1]] == [b"keys"]
+
+
+def test_the_cache_does_not_hide_a_damaged_index(filled: Scene) -> None:
+    assert run(filled)[1] == []
+    flip(filled, named(filled, "indexes/")[0], 50)
+    assert run(filled, CheckOptions(repository=False))[0].problems == 1
+
+
+def test_only_the_archives_that_were_asked_for_are_checked(filled: Scene) -> None:
+    assert run(filled, CheckOptions(name=ArchiveName("monday")))[0].archives == 1
+    assert run(filled, CheckOptions(filter=ArchiveFilter(glob="t*")))[0].archives == 1
+    assert run(filled, CheckOptions(filter=ArchiveFilter(glob="x*")))[0].archives == 0
+    with pytest.raises(ArchiveDoesNotExist):
+        run(filled, CheckOptions(name=ArchiveName("friday")))
+
+
+def test_a_check_with_a_time_limit_goes_on_where_the_last_one_stopped(
+    filled: Scene, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    packs = len(named(filled, "packs/"))
+    assert packs > 2
+    now = [0.0]
+    monkeypatch.setattr(check.time, "monotonic", lambda: now.__setitem__(0, now[0] + 10.0) or now[0])
+    monkeypatch.setattr(check, "BATCH_BYTES", 1)
+    limited = replace(BLIND, max_duration_s=5)
+    checked = []
+    for _ in range(packs):
+        outcome, problems = run(filled, limited)
+        assert problems == []
+        checked.append((outcome.packs, outcome.complete))
+    assert checked == [(1, False)] * (packs - 1) + [(1, True)]
+    assert run(filled, limited)[0].packs == 1  # from the beginning again

@@ -1,0 +1,75 @@
+"""Making a repository."""
+
+import os
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from bork.errors import NotAvailable, RepositoryAlreadyExists
+from bork.operations import init
+from bork.operations.access import LocalStores
+from bork.operations.init import InitOptions
+from bork.operations.opening import open_repository
+from bork.repository.config import decode
+from bork.storage.names import CONFIG
+from tests.operations.scene import Scene
+
+MODES = ["none", "authenticated", "repokey", "keyfile"]
+
+
+@pytest.mark.parametrize("mode", MODES)
+def test_a_new_repository_of_each_mode_can_be_opened(scene: Scene, mode: str) -> None:
+    outcome = scene.init(mode)
+    assert outcome.encryption == mode
+    with open_repository(scene.access()) as opened:
+        assert opened.repository.id == outcome.repository_id
+        assert opened.mode.name == mode
+        assert opened.key_location == outcome.key_location
+    assert scene.user.asked == []
+
+
+def test_the_blake2_names_are_stored_as_the_plain_ones(scene: Scene) -> None:
+    assert scene.init("repokey-blake2").encryption == "repokey"
+
+
+def test_the_key_is_where_the_mode_says(scene: Scene) -> None:
+    assert scene.init("none").key_location is None
+    assert scene.init("repokey", replace(scene.access(), path="/b")).key_location is not None
+    outcome = scene.init("keyfile", replace(scene.access(), path="/c/d"))
+    assert outcome.key_location == str(scene.home / "keys" / "c_d")
+    assert [name for name in scene.stores.objects["/c/d"] if name.startswith("keys/")] == []
+
+
+def test_ids_are_random(scene: Scene) -> None:
+    one, two = (scene.init(access=replace(scene.access(), path=path)).repository_id for path in ("/a", "/b"))
+    assert one != two
+
+
+def test_options_are_kept_in_the_config(scene: Scene) -> None:
+    init.run(scene.access(), InitOptions("repokey", append_only=True, storage_quota=123))
+    config = decode(scene.stores.objects["/repository"][CONFIG], "here")
+    assert (config.append_only, config.storage_quota) == (True, 123)
+
+
+def test_a_repository_is_not_made_twice(scene: Scene) -> None:
+    scene.init()
+    before = dict(scene.stores.objects["/repository"])
+    with pytest.raises(RepositoryAlreadyExists):
+        scene.init()
+    assert scene.stores.objects["/repository"] == before
+
+
+def test_related_secrets_are_not_available_yet_and_nothing_is_made(scene: Scene) -> None:
+    with pytest.raises(NotAvailable):
+        init.run(scene.access(), InitOptions("repokey", related_secrets="/file"))
+    assert scene.stores.objects == {}
+
+
+def test_a_repository_in_a_directory(scene: Scene, tmp_path: Path) -> None:
+    access = replace(scene.access(), path=str(tmp_path / "repository"), stores=LocalStores())
+    scene.init(access=access)
+    assert set(os.listdir(access.path)) == {"config", "keys", "packs", "indexes", "archives", "tmp"}
+    assert os.listdir(tmp_path / "repository" / "tmp") == []
+    with open_repository(access):
+        pass

@@ -1,0 +1,155 @@
+"""Finding a repository, making sure that it is the right one, and unlocking it."""
+
+from dataclasses import replace
+
+import pytest
+
+from bork.errors import (
+    CacheFault,
+    CacheInitAborted,
+    EncryptionMethodMismatch,
+    InvalidRepositoryConfig,
+    KeyfileNotFound,
+    NoPassphraseFailure,
+    PassphraseWrong,
+    PasswordRetriesExceeded,
+    RepoKeyNotFound,
+    RepositoryAccessAborted,
+    RepositoryDoesNotExist,
+)
+from bork.operations.opening import open_repository
+from bork.repository.config import RepositoryConfig, decode
+from bork.storage.names import CONFIG, ObjectName
+from tests.operations.scene import PASSPHRASE, Scene
+
+
+def objects(scene: Scene) -> dict[ObjectName, bytes]:
+    return scene.stores.objects["/repository"]
+
+
+def forget(scene: Scene) -> None:
+    """Become another user, who has never seen the repository."""
+    scene.home = scene.home.with_name("other")
+
+
+def test_a_repository_that_is_not_there_is_named(scene: Scene) -> None:
+    with pytest.raises(RepositoryDoesNotExist, match="/repository"):
+        open_repository(scene.access())
+
+
+def test_the_configured_passphrase_gets_one_attempt_and_nobody_is_asked(scene: Scene) -> None:
+    scene.init()
+    scene.user.configured = b"wrong"
+    with pytest.raises(PassphraseWrong):
+        open_repository(scene.access())
+    assert scene.user.asked == []
+
+
+def test_without_a_configured_passphrase_three_attempts_are_asked_for(scene: Scene) -> None:
+    scene.init()
+    scene.user.configured, scene.user.typed = None, [b"a", b"b", PASSPHRASE]
+    with open_repository(scene.access()):
+        assert scene.user.asked == ["passphrase 1", "passphrase 2", "passphrase 3"]
+    scene.user.typed = [b"a", b"b", b"c", PASSPHRASE]
+    with pytest.raises(PasswordRetriesExceeded):
+        open_repository(scene.access())
+
+
+def test_an_empty_passphrase_is_not_asked_for(scene: Scene) -> None:
+    scene.user.chosen = b""
+    scene.init()
+    scene.user.configured = None
+    with open_repository(scene.access()):
+        assert scene.user.asked == []
+
+
+def test_nobody_to_ask_is_an_error(scene: Scene) -> None:
+    scene.init()
+    scene.user.configured = None
+    with pytest.raises(NoPassphraseFailure):
+        open_repository(scene.access())
+
+
+def test_a_lost_key_is_named_as_such(scene: Scene) -> None:
+    scene.init()
+    for name in [name for name in objects(scene) if name.startswith("keys/")]:
+        del objects(scene)[name]
+    with pytest.raises(RepoKeyNotFound, match="/repository"):
+        open_repository(scene.access())
+
+
+def test_a_lost_key_file_is_named_with_the_directory(scene: Scene) -> None:
+    scene.init("keyfile")
+    with pytest.raises(KeyfileNotFound, match="elsewhere"):
+        open_repository(replace(scene.access(), keys_dir="/elsewhere"))
+
+
+def test_without_a_key_nothing_is_asked_and_nothing_is_remembered(scene: Scene) -> None:
+    scene.init("none")
+    forget(scene)
+    with open_repository(scene.access(), needs_key=False) as opened:
+        assert opened.unlocked is None
+    assert scene.user.asked == []
+    assert not scene.home.exists()
+
+
+@pytest.mark.parametrize("mode", ["none", "authenticated"])
+def test_an_unknown_unencrypted_repository_is_opened_only_if_the_user_agrees(scene: Scene, mode: str) -> None:
+    scene.init(mode)
+    forget(scene)
+    with pytest.raises(CacheInitAborted):
+        open_repository(scene.access())
+    scene.user.agrees = True
+    for _ in range(2):
+        open_repository(scene.access()).repository.close()
+    assert scene.user.asked == ["BORG_UNKNOWN_UNENCRYPTED_REPO_ACCESS_IS_OK"] * 2  # the third time it is known
+
+
+def test_an_unknown_encrypted_repository_is_opened_without_a_question(scene: Scene) -> None:
+    scene.init()
+    forget(scene)
+    with open_repository(scene.access()):
+        assert scene.user.asked == []
+
+
+def test_a_repository_that_has_moved_is_opened_only_if_the_user_agrees(scene: Scene) -> None:
+    scene.init()
+    scene.stores.objects["/moved"] = scene.stores.objects["/repository"]
+    access = scene.access("/moved")
+    with pytest.raises(RepositoryAccessAborted):
+        open_repository(access)
+    scene.user.agrees = True
+    for _ in range(2):
+        open_repository(access).repository.close()
+    assert scene.user.asked == ["BORG_RELOCATED_REPO_ACCESS_IS_OK"] * 2
+
+
+def change_config(scene: Scene, **changes: object) -> None:
+    """As somebody could who controls the storage."""
+    config: RepositoryConfig = decode(objects(scene)[CONFIG], "here")
+    objects(scene)[CONFIG] = replace(config, **changes).encode()  # type: ignore[arg-type]  # as the test wants it
+
+
+@pytest.mark.parametrize("mode", ["none", "keyfile", "authenticated"])
+def test_a_repository_whose_mode_has_changed_is_never_opened(scene: Scene, mode: str) -> None:
+    scene.init("repokey")
+    change_config(scene, encryption=mode)
+    scene.user.agrees = True
+    with pytest.raises(EncryptionMethodMismatch):
+        open_repository(scene.access())
+
+
+def test_a_config_that_names_another_suite_than_the_key_is_refused(scene: Scene) -> None:
+    scene.init("repokey")
+    change_config(scene, suite=3)
+    with pytest.raises(InvalidRepositoryConfig, match="suite"):
+        open_repository(scene.access())
+
+
+def test_a_security_directory_that_cannot_be_used_is_named(scene: Scene) -> None:
+    scene.init()
+    forget(scene)
+    scene.home.mkdir()
+    (scene.home / "security").touch()
+    with pytest.raises(CacheFault, match="security"):
+        open_repository(scene.access())
