@@ -73,7 +73,10 @@ from typing import ClassVar, NamedTuple
 
 
 class BorkError(Exception):
-    """The root. ``raise Class(value of field 1, value of field 2, ...)``; a value that is not given shows as ``?``."""
+    """The root. ``raise Class(value of field 1, value of field 2, ...)``; a value that is not given shows as ``?``.
+
+    A single value where several belong is the whole sentence already: engines tell it so.
+    """
 
     message: ClassVar[str] = "{detail}"
     fields: ClassVar[tuple[str, ...]] = ("detail",)
@@ -87,6 +90,8 @@ class BorkError(Exception):
         super().__init__(*values)
 
     def __str__(self) -> str:
+        if len(self.args) == 1 < len(self.fields):
+            return _one_line(self.args[0])
         shown = dict.fromkeys(self.fields, "?")
         shown.update((field, _one_line(value)) for field, value in zip(self.fields, self.args, strict=False))
         return self.message.format_map(shown)
@@ -450,8 +455,8 @@ class KeyfileInvalid(KeyInvalid):
 
 
 class KeyMismatch(RepositoryError):
-    message = "The key belongs to another repository: {reason}."
-    fields = ("reason",)
+    message = "The key belongs to another repository."
+    fields = ("detail",)  # for who debugs it: the user knows the repository, and cannot know the other one
     advice = "Choose the key of this repository."
     exit_code = 41
     msgid = "KeyfileMismatchError"
@@ -501,7 +506,8 @@ class IntegrityError(RepositoryError):
     msgid = "IntegrityError"
 
     def __str__(self) -> str:
-        return f"Data integrity error: {_one_line(self.args[0])}" if len(self.args) == 1 else super().__str__()
+        text = super().__str__()
+        return text if len(self.args) != 1 else f"Data integrity error: {text}"
 
 
 class DecompressionError(IntegrityError):

@@ -1,6 +1,7 @@
 """The head of an archive: what is accepted is exactly what is written."""
 
 import json
+from collections.abc import Callable
 from dataclasses import fields, replace
 from typing import Any
 
@@ -66,7 +67,7 @@ def test_the_form_is_sorted_compact_ascii() -> None:
     assert data == json.dumps(json.loads(data), sort_keys=True, separators=(",", ":")).encode()
 
 
-def changed(**values: Any) -> bytes:
+def changed(**values: object) -> bytes:
     """The head with some fields set to something else; ``...`` takes one away."""
     content = json.loads(HEAD.encode()) | values
     content = {name: value for name, value in content.items() if value is not ...}
@@ -125,10 +126,10 @@ def test_an_unknown_field_is_refused_by_name() -> None:
         lambda data: data.replace(b"monday", b"m\\u006fnday"),
         lambda data: data.replace(b"0001020304", b"00010203 04"),
         lambda data: data.replace(b"0a0b0c", b"0A0B0C"),
-        lambda data: b"[" * 100_000,
+        lambda _: b"[" * 100_000,
     ],
 )
-def test_no_other_spelling_of_the_same_head_is_accepted(change: Any) -> None:
+def test_no_other_spelling_of_the_same_head_is_accepted(change: Callable[[bytes], bytes]) -> None:
     data = change(HEAD.encode())
     assert data != HEAD.encode()
     with pytest.raises(IntegrityError):

@@ -12,6 +12,7 @@ import pytest
 import bork
 from bork.cli.environment import Environment
 from bork.cli.execute import execute
+from bork.cli.signals import Signals
 from bork.errors import NativeMissing
 
 
@@ -32,7 +33,7 @@ def native() -> None:
         stand_in.__dict__["digest"] = bytes
         sys.modules[name] = stand_in
     else:
-        assert core.VERSION == bork.__version__
+        assert bork.__version__ == core.VERSION
 
 
 @dataclass
@@ -55,7 +56,8 @@ def run(native: None, capfd: pytest.CaptureFixture[str], home: Path) -> Run:
     def run_words(*words: str, **variables: str) -> Said:
         capfd.readouterr()
         environment = Environment({"HOME": str(home), "BORG_PASSPHRASE": "x", **variables})
-        code = execute("bork", words, is_process=False, environment=environment)
+        with Signals(is_process=False) as signals:
+            code = execute("bork", words, signals, environment)
         captured = capfd.readouterr()
         return Said(code, captured.out, captured.err)
 

@@ -87,7 +87,7 @@ def create(native: None, monkeypatch: pytest.MonkeyPatch) -> Recorder:
 
     recorder = Recorder(SimpleNamespace(head=HEAD, archive_id=ID, totals=TOTALS, end_ns=HEAD.end_ns, stats=HEAD.stats))
     monkeypatch.setattr(operation, "run", recorder)
-    monkeypatch.setattr(opening, "open_repository", lambda _, needs_key: Opened())
+    monkeypatch.setattr(opening, "open_repository", lambda *_, **__: Opened())
     return recorder
 
 
@@ -307,8 +307,16 @@ def test_progress_is_shown_only_if_it_is_asked_for(run: Run, create: Recorder) -
 # ---- list --------------------------------------------------------------------------------------------------------
 
 
+class Listing(Recorder):
+    """Stands for ``list.archives``."""
+
+    def __init__(self, listing: SimpleNamespace) -> None:
+        super().__init__(listing)
+        self.listing = listing
+
+
 @pytest.fixture
-def archives(native: None, monkeypatch: pytest.MonkeyPatch) -> Recorder:
+def archives(native: None, monkeypatch: pytest.MonkeyPatch) -> Listing:
     from bork.operations import list as operation
 
     entries = [
@@ -324,27 +332,27 @@ def archives(native: None, monkeypatch: pytest.MonkeyPatch) -> Recorder:
         archives=entries,
         damaged=(),
     )
-    recorder = Recorder(listing)
+    recorder = Listing(listing)
     monkeypatch.setattr(operation, "archives", recorder)
     return recorder
 
 
-def test_archives_are_listed_as_by_borg(run: Run, archives: Recorder) -> None:
-    archives.outcome.archives.pop()  # type: ignore[attr-defined]
+def test_archives_are_listed_as_by_borg(run: Run, archives: Listing) -> None:
+    archives.listing.archives.pop()
     said = run("list", "/r")
     assert said.err == ""
     assert said.out == f"a                                    Mon, 2026-11-23 08:12:14 [{ID.hex()}]\n"
 
 
-def test_archives_are_listed_in_a_format(run: Run, archives: Recorder) -> None:
-    archives.outcome.archives.pop()  # type: ignore[attr-defined]
+def test_archives_are_listed_in_a_format(run: Run, archives: Listing) -> None:
+    archives.listing.archives.pop()
     text = "{archive:5}|{archive:>5}|{time:%Y}|{hostname}|{comment}|{command_line}|{end}|{tam}{NL}"
     said = run("list", "--format", text, "/r")
     line = "a    |    a|2026|vm||borg create --stats --list r::a d|Mon, 2026-11-23 08:12:14|verified\n"
     assert said.out == line
 
 
-def test_archives_as_json_have_the_shape_of_borg(run: Run, archives: Recorder) -> None:
+def test_archives_as_json_have_the_shape_of_borg(run: Run, archives: Listing) -> None:
     said = run("list", "--json", "--format", "{comment}{command_line}{unknown}{end}", "/r")
     document = json.loads(said.out)
     assert sorted(document) == ["archives", "encryption", "repository"]
@@ -362,7 +370,7 @@ def test_archives_as_json_have_the_shape_of_borg(run: Run, archives: Recorder) -
     assert document["archives"][1]["name"] == "b ?"
 
 
-def test_archive_filters_reach_the_operation(run: Run, archives: Recorder) -> None:
+def test_archive_filters_reach_the_operation(run: Run, archives: Listing) -> None:
     run("list", "/r", "-a", "{hostname}-*", "--last", "2", "--sort-by", "name,id", BORG_HOSTNAME="alpha")
     wanted = archives.calls[0][-1]
     assert (wanted.glob, wanted.prefix, wanted.first, wanted.last) == ("alpha-*", None, 0, 2)
@@ -385,6 +393,19 @@ def test_items_go_to_stdout(run: Run, items: Recorder) -> None:
     assert items.calls[0][1] == "a"
     assert [tuple(path) for path in options.paths] == [("pp", b"d"), ("sh", b"**/x")]
     assert not options.json_lines
+
+
+def test_a_path_that_matches_nothing_is_an_empty_list(run: Run, items: Recorder) -> None:
+    """Programs search many archives so; only extract reports it."""
+    items.events = [("problem", "never_matched", b"nomatch", "")]
+    said = run("list", "/r::a", "nomatch")
+    assert (said.code, said.out, said.err) == (0, "", "")
+
+
+def test_keys_that_nobody_knows_are_left_out_of_json_lines(run: Run, items: Recorder) -> None:
+    run("list", "--json-lines", "--format", "{xxh64}{path}{linktarget}{target}", "/r::a")
+    assert items.options().format == "{linktarget}{path}{xxh64}"
+    assert items.options().json_lines
 
 
 @pytest.mark.parametrize(
@@ -639,16 +660,12 @@ def test_init_reminds_of_the_key(run: Run, native: None, monkeypatch: pytest.Mon
     from bork.operations import init as operation
 
     recorder = Recorder()
-    monkeypatch.setattr(
-        operation,
-        "run",
-        lambda access, options: (
-            recorder.calls.append((access, options))
-            or SimpleNamespace(
-                encryption=options.encryption, key_location=None if options.encryption == "none" else "/r"
-            )
-        ),
-    )
+
+    def make(access: object, options: operation.InitOptions) -> SimpleNamespace:
+        recorder(access, options, None)
+        return SimpleNamespace(encryption=options.encryption, key_location={"none": None}.get(options.encryption, "/r"))
+
+    monkeypatch.setattr(operation, "run", make)
     said = run("init", "-e", "repokey-blake2", "--storage-quota", "5G", "--make-parent-dirs", "/r")
     assert said.code == 0
     assert said.err.startswith("\nIMPORTANT: you will need both KEY AND PASSPHRASE to access this repo!\n\n")

@@ -123,7 +123,7 @@ def test_progress_is_a_live_line_that_a_message_replaces() -> None:
     console.progress(PROGRESS)
     console.log("error", "trouble")
     live, clear, message = err.writes
-    assert live == b"1.00 MB O 500.00 kB C 1.00 kB D 3 N home/user...me/file.txt\r"
+    assert live == b"1.00 MB O 500.00 kB C 1.00 kB D 3 N home/user...ome/file.txt\r"
     assert (clear, message) == (b" " * 60 + b"\r", b"trouble\n")
 
 

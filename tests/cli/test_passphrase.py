@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import errno
+import io
 import os
 
 import pytest
@@ -9,7 +11,7 @@ import pytest
 from bork.cli.environment import Environment
 from bork.cli.output.console import Console
 from bork.cli.output.streams import Err
-from bork.cli.passphrase import Passphrases
+from bork.cli.passphrase import Passphrases, ask_user
 from bork.cli.questions import Questions
 from bork.errors import NoPassphraseFailure, PasscommandFailure, PasswordRetriesExceeded
 
@@ -37,39 +39,29 @@ class Typist:
         console = Console(level="info", err=self.err)
         environment = Environment(variables)
         questions = Questions(console, environment, lambda: next(answer, None))
-        self.passphrases = Passphrases(console, environment, questions)
+        self.passphrases = Passphrases(console, environment, questions, self.ask)
 
-    def getpass(self, prompt: str = "") -> str:
+    def ask(self, prompt: str) -> str:
         self.prompts.append(prompt)
         if not self._lines:
             raise EOFError
         return self._lines.pop(0)
 
 
-@pytest.fixture
-def typist(monkeypatch: pytest.MonkeyPatch) -> type[Typist]:
-    class Seated(Typist):
-        def __init__(self, *lines: str, answers: tuple[str, ...] = (), **variables: str) -> None:
-            super().__init__(*lines, answers=answers, **variables)
-            monkeypatch.setattr("getpass.getpass", self.getpass)
-
-    return Seated
-
-
 # ---- the environment ---------------------------------------------------------------------------------------------
 
 
-def test_the_variable_is_tried_first_and_once(typist: type[Typist]) -> None:
-    source = typist(BORG_PASSPHRASE="secret", BORG_PASSCOMMAND="false", BORG_PASSPHRASE_FD="99").passphrases
+def test_the_variable_is_tried_first_and_once() -> None:
+    source = Typist(BORG_PASSPHRASE="secret", BORG_PASSCOMMAND="false", BORG_PASSPHRASE_FD="99").passphrases
     assert source.get("/r", 0) == b"secret"
 
 
-def test_the_own_variable_wins(typist: type[Typist]) -> None:
-    assert typist(BORG_PASSPHRASE="x", BORK_PASSPHRASE="").passphrases.get("/r", 0) == b""
+def test_the_own_variable_wins() -> None:
+    assert Typist(BORG_PASSPHRASE="x", BORK_PASSPHRASE="").passphrases.get("/r", 0) == b""
 
 
-def test_a_command_gives_a_passphrase_without_its_line_end(typist: type[Typist]) -> None:
-    source = typist(BORG_PASSCOMMAND="printf 'two words\\n\\n'").passphrases
+def test_a_command_gives_a_passphrase_without_its_line_end() -> None:
+    source = Typist(BORG_PASSCOMMAND="printf 'two words\\n\\n'").passphrases
     assert source.get("/r", 0) == b"two words"
 
 
@@ -82,38 +74,38 @@ def test_a_command_gives_a_passphrase_without_its_line_end(typist: type[Typist])
         ("'", "No closing quotation"),
     ],
 )
-def test_a_command_that_fails_is_named_with_its_variable(typist: type[Typist], line: str, reason: str) -> None:
+def test_a_command_that_fails_is_named_with_its_variable(line: str, reason: str) -> None:
     with pytest.raises(PasscommandFailure) as caught:
-        typist(BORK_PASSCOMMAND=line).passphrases.get("/r", 0)
+        Typist(BORK_PASSCOMMAND=line).passphrases.get("/r", 0)
     assert str(caught.value) == f"Passcommand supplied in BORK_PASSCOMMAND failed: {reason}"
 
 
-def test_a_descriptor_is_read_once_to_its_end(typist: type[Typist]) -> None:
+def test_a_descriptor_is_read_once_to_its_end() -> None:
     reading, writing = os.pipe()
     os.write(writing, b"from a pipe\n")
     os.close(writing)
-    source = typist(BORG_PASSPHRASE_FD=str(reading)).passphrases
+    source = Typist(BORG_PASSPHRASE_FD=str(reading)).passphrases
     assert [source.get("/r", 0), source.get("/r", 0), source.new("/r")] == [b"from a pipe"] * 3
     with pytest.raises(OSError, match="Bad file descriptor"):
         os.fstat(reading)
 
 
 @pytest.mark.parametrize("number", ["9999", "x", "", "-1", "99999999999999999999"])
-def test_a_descriptor_that_is_none_is_named(typist: type[Typist], number: str) -> None:
+def test_a_descriptor_that_is_none_is_named(number: str) -> None:
     with pytest.raises(NoPassphraseFailure, match="BORG_PASSPHRASE_FD is"):
-        typist(BORG_PASSPHRASE_FD=number).passphrases.get("/r", 0)
+        Typist(BORG_PASSPHRASE_FD=number).passphrases.get("/r", 0)
 
 
-def test_bytes_that_are_no_text_are_kept(typist: type[Typist]) -> None:
-    source = typist(BORG_PASSPHRASE=os.fsdecode(b"\xff\xfe")).passphrases
+def test_bytes_that_are_no_text_are_kept() -> None:
+    source = Typist(BORG_PASSPHRASE=os.fsdecode(b"\xff\xfe")).passphrases
     assert source.get("/r", 0) == b"\xff\xfe"
 
 
 # ---- the terminal ------------------------------------------------------------------------------------------------
 
 
-def test_without_a_source_the_user_is_asked_three_times(typist: type[Typist]) -> None:
-    person = typist("one", "two", "three", "four")
+def test_without_a_source_the_user_is_asked_three_times() -> None:
+    person = Typist("one", "two", "three", "four")
     source = person.passphrases
     assert source.get("/r", 0) is None
     assert [source.get("/r", attempt) for attempt in (1, 2, 3)] == [b"one", b"two", b"three"]
@@ -122,25 +114,36 @@ def test_without_a_source_the_user_is_asked_three_times(typist: type[Typist]) ->
         source.get("/r", 4)
 
 
-def test_without_a_terminal_the_message_names_the_variables(typist: type[Typist]) -> None:
+def test_without_a_terminal_the_message_names_the_variables() -> None:
     with pytest.raises(NoPassphraseFailure) as caught:
-        typist().passphrases.get("/r", 1)
+        Typist().passphrases.get("/r", 1)
     assert str(caught.value) == (
         "Cannot acquire a passphrase: BORG_PASSPHRASE is not set. BORG_PASSCOMMAND is not set. "
         "Interactive password query failed."
     )
 
 
+def test_without_a_terminal_stdin_is_read_and_nothing_is_said(monkeypatch: pytest.MonkeyPatch) -> None:
+    def no_terminal(*arguments: object) -> int:
+        raise OSError(errno.ENXIO, "No such device or address")
+
+    monkeypatch.setattr(os, "open", no_terminal)
+    monkeypatch.setattr("sys.stdin", io.StringIO("secret\n"))
+    assert ask_user("Enter passphrase: ") == "secret"
+    with pytest.raises(EOFError):
+        ask_user("Enter passphrase: ")
+
+
 # ---- new ones ----------------------------------------------------------------------------------------------------
 
 
-def test_a_new_passphrase_has_a_variable_of_its_own(typist: type[Typist]) -> None:
-    source = typist(BORG_PASSPHRASE="old", BORG_NEW_PASSPHRASE="new").passphrases
+def test_a_new_passphrase_has_a_variable_of_its_own() -> None:
+    source = Typist(BORG_PASSPHRASE="old", BORG_NEW_PASSPHRASE="new").passphrases
     assert (source.get("/r", 0), source.new("/r")) == (b"old", b"new")
 
 
-def test_a_new_passphrase_is_typed_twice_until_both_are_the_same(typist: type[Typist]) -> None:
-    person = typist("a", "b", "c", "c", answers=("n",))
+def test_a_new_passphrase_is_typed_twice_until_both_are_the_same() -> None:
+    person = Typist("a", "b", "c", "c", answers=("n",))
     assert person.passphrases.new("/r") == b"c"
     assert person.prompts == ["Enter new passphrase: ", "Enter same passphrase again: "] * 2
     assert person.err.text == (
@@ -150,16 +153,16 @@ def test_a_new_passphrase_is_typed_twice_until_both_are_the_same(typist: type[Ty
     )
 
 
-def test_a_passphrase_is_displayed_only_on_request(typist: type[Typist]) -> None:
-    person = typist("grün", "grün", BORG_DISPLAY_PASSPHRASE="yes")
+def test_a_passphrase_is_displayed_only_on_request() -> None:
+    person = Typist("grün", "grün", BORG_DISPLAY_PASSPHRASE="yes")
     assert person.passphrases.new("/r") == "grün".encode()
     assert 'Your passphrase (between double-quotes): "grün"\n' in person.err.text
     assert "hex): 6772c3bc6e\n" in person.err.text
-    person = typist("grün", "grün", BORG_DISPLAY_PASSPHRASE="no")
+    person = Typist("grün", "grün", BORG_DISPLAY_PASSPHRASE="no")
     person.passphrases.new("/r")
     assert "grün" not in person.err.text
 
 
-def test_nobody_has_to_type_for_ever(typist: type[Typist]) -> None:
+def test_nobody_has_to_type_for_ever() -> None:
     with pytest.raises(PasswordRetriesExceeded):
-        typist(*(str(number) for number in range(40))).passphrases.new("/r")
+        Typist(*(str(number) for number in range(40))).passphrases.new("/r")

@@ -12,6 +12,7 @@ from bork import errors
 
 if TYPE_CHECKING:
     from bork.errors import BorkError
+    from bork.operations.events import EventSink
     from tests.cli.conftest import Run
 
 CREATE = ("create", "/r::a", "p")
@@ -100,8 +101,8 @@ def test_with_log_json_even_a_wrong_option_is_one_json_object(run: Run) -> None:
             14,
             "Repository.InsufficientFreeSpaceError",
             (
-                "No space left for the repository /r (put packs/00/11). Free some space there and run the command again: "
-                "what is stored already is not sent twice."
+                "No space left for the repository /r (put packs/00/11). "
+                "Free some space there and run the command again: what is stored already is not sent twice."
             ),
         ),
         (
@@ -167,8 +168,8 @@ def test_a_missing_engine_is_named_with_what_builds_it(run: Run, native: None, m
 
 
 def test_what_was_listed_before_an_error_is_shown(run: Run, native: None, monkeypatch: pytest.MonkeyPatch) -> None:
-    def fail(access: object, name: object, options: object, events: object) -> None:
-        events.lines(b"one\n")  # type: ignore[attr-defined]
+    def fail(access: object, name: object, options: object, events: EventSink) -> None:
+        events.lines(b"one\n")
         raise errors.ObjectMissing("11", "/r")
 
     monkeypatch.setattr("bork.operations.list.items", fail)
@@ -178,8 +179,8 @@ def test_what_was_listed_before_an_error_is_shown(run: Run, native: None, monkey
 
 @pytest.mark.parametrize("option", ["--critical", "--error"])
 def test_the_level_hides_warnings(run: Run, native: None, monkeypatch: pytest.MonkeyPatch, option: str) -> None:
-    def warn(access: object, options: object, events: object) -> object:
-        events.problem("io", b"x", "no")  # type: ignore[attr-defined]
+    def warn(access: object, options: object, events: EventSink) -> object:
+        events.problem("io", b"x", "no")
         return SimpleNamespace(head=None)
 
     monkeypatch.setattr("bork.operations.create.run", warn)

@@ -128,7 +128,12 @@ def test_a_check_with_a_time_limit_goes_on_where_the_last_one_stopped(
     packs = len(named(filled, "packs/"))
     assert packs > 2
     now = [0.0]
-    monkeypatch.setattr(check.time, "monotonic", lambda: now.__setitem__(0, now[0] + 10.0) or now[0])
+
+    def tick() -> float:
+        now[0] += 10.0
+        return now[0]
+
+    monkeypatch.setattr("bork.operations.check.time.monotonic", tick)
     monkeypatch.setattr(check, "BATCH_BYTES", 1)
     limited = replace(BLIND, max_duration_s=5)
     checked = []

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 
+from bork.core import ChunkIndex, CreateEngine, Keys
 from bork.errors import (
     ArchiveAlreadyExists,
     ArchiveDoesNotExist,
@@ -14,13 +15,14 @@ from bork.errors import (
 )
 from bork.operations import create, extract, info
 from bork.operations import list as listing
+from bork.operations.access import LocalStores
 from bork.operations.create import CLOCK_TICK_NS, MIB, PACK_SIZE_MAX, PACK_SIZE_MIN, choose_pack_size, choose_previous
 from bork.operations.events import ArchiveProgress, PercentProgress
 from bork.operations.extract import ExtractOptions
 from bork.operations.heads import load_heads
 from bork.operations.list import ListOptions
 from bork.operations.opening import open_repository
-from bork.operations.selection import ArchiveFilter, ArchiveName, ItemLines, Key, Text
+from bork.operations.selection import ArchiveFilter, ArchiveName, ItemLines
 from tests.operations.scene import DAY_NS, PASSPHRASE, Recorder, Scene, expected, options, tree
 
 PATHS = ListOptions(format="{path}{NL}")
@@ -34,6 +36,14 @@ def test_what_was_backed_up_is_restored(scene: Scene, source: Path, mode: str) -
     assert scene.names() == ["monday"]
     assert outcome.head is not None
     assert outcome.head.stats == outcome.stats
+
+
+def test_a_repository_in_a_directory_works_as_one_in_memory(scene: Scene, source: Path, tmp_path: Path) -> None:
+    access = replace(scene.access(), path=str(tmp_path / "repository"), stores=LocalStores())
+    scene.init(access=access)
+    scene.create("monday", source, access=access)
+    assert scene.restore("monday", access) == expected(source)
+    assert list((tmp_path / "repository" / "tmp").iterdir()) == []
 
 
 def test_commit_order_is_packs_then_index_then_head(scene: Scene, source: Path) -> None:
@@ -183,11 +193,10 @@ def test_times_that_are_not_trusted_allow_for_the_tick_of_the_clock(
 ) -> None:
     scene.init()
     plans: list[dict[str, object]] = []
-    engine = create.CreateEngine
 
-    def remember(plan: dict[str, object], *rest: object) -> object:
+    def remember(plan: dict[str, object], keys: Keys, index: ChunkIndex) -> CreateEngine:
         plans.append(plan)
-        return engine(plan, *rest)  # type: ignore[arg-type]  # passed through
+        return CreateEngine(plan, keys, index)
 
     monkeypatch.setattr(create, "CreateEngine", remember)
     first = scene.create("monday", source).head

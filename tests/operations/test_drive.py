@@ -141,7 +141,7 @@ def test_everything_for_the_user_reaches_the_sink() -> None:
     sink = Recorder()
     problem = event("Problem", kind="io", path=b"p", message="m")
     run(Script([event("Lines", data=b"l\n"), event("Data", data=b"d"), problem, DONE]), MemoryStore(), sink)
-    assert (sink.shown, sink.content, sink.problems) == (b"l\n", b"d", [("io", b"p", "m")])
+    assert (bytes(sink.shown), bytes(sink.content), sink.problems) == (b"l\n", b"d", [("io", b"p", "m")])
     assert [step.finished for step in sink.steps][-1:] == [True]
 
 
@@ -152,7 +152,7 @@ def test_progress_is_shown_five_times_a_second_at_most(monkeypatch: pytest.Monke
         now[0] += 0.01
         return now[0]
 
-    monkeypatch.setattr(loop.time, "monotonic", tick)
+    monkeypatch.setattr("bork.operations.drive.time.monotonic", tick)
     sink = Recorder()
     run(Script([*[event("Lines", data=b"")] * 1000, DONE]), MemoryStore(), sink)
     assert len(sink.steps) <= now[0] / loop.WAIT_S + 2

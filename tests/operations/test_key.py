@@ -69,14 +69,14 @@ def test_the_page_to_print_has_the_lines_to_type(scene: Scene) -> None:
 def test_no_export_holds_the_passphrase(scene: Scene) -> None:
     scene.init()
     for style in ("file", "paper", "qr-html"):
-        assert PASSPHRASE.decode() not in key.export(scene.access(), None, style)  # type: ignore[arg-type]  # a KeyStyle
+        assert PASSPHRASE.decode() not in key.export(scene.access(), None, style)
 
 
 def test_the_key_of_another_repository_is_refused(scene: Scene) -> None:
     scene.init()
     scene.init(access=scene.access("/other"))
     for style in ("file", "paper"):
-        text = key.export(scene.access("/other"), None, style)  # type: ignore[arg-type]  # a KeyStyle
+        text = key.export(scene.access("/other"), None, style)
         with pytest.raises(RepoIdMismatch):
             key.import_(scene.access(), text, paper=style == "paper")
 

@@ -3,7 +3,6 @@
 import os
 
 import pytest
-from tests.storage.faulty import FaultyStore, Schedule
 
 from bork.core import digest
 from bork.errors import (
@@ -21,6 +20,7 @@ from bork.repository.layout import HeadId, IndexId, PackId, RepositoryId
 from bork.repository.repository import Repository
 from bork.storage.memory import MemoryStore
 from bork.storage.names import CONFIG
+from tests.storage.faulty import FaultyStore, Schedule
 
 ID = RepositoryId(bytes(range(32)))
 

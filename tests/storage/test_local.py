@@ -4,6 +4,7 @@ import errno
 import fcntl
 import os
 import stat
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -180,6 +181,35 @@ def test_a_file_system_that_refuses_direct_io_gets_the_ordinary_way(
     store.close()
 
 
+def test_memory_that_is_not_aligned_as_the_device_wants_it_gets_the_ordinary_way(
+    place: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write, refused = os.write, list[int]()
+
+    def refuse_direct(fd: int, data: bytes) -> int:
+        if fcntl.fcntl(fd, fcntl.F_GETFL) & os.O_DIRECT:
+            refused.append(fd)
+            raise OSError(errno.EINVAL, os.strerror(errno.EINVAL))
+        return write(fd, data)
+
+    monkeypatch.setattr(os, "write", refuse_direct)
+    store = LocalStore.open(str(place))
+    store.put_if_absent(pack(LARGE), LARGE)
+    assert store.get(pack(LARGE)) == LARGE
+    assert len(refused) == 1
+    store.close()
+
+
+def test_a_kernel_that_writes_nothing_and_reports_no_error_is_not_asked_forever(
+    place: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(os, "write", lambda *_: 0)
+    store = LocalStore.open(str(place))
+    with pytest.raises(StorageFault):
+        store.put_if_absent(pack(LARGE), LARGE)
+    store.close()
+
+
 def test_short_writes_are_continued(place: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     write = os.write
     monkeypatch.setattr(os, "write", lambda fd, data: write(fd, bytes(data[:70_000])))
@@ -307,6 +337,57 @@ def put_in_child_that_dies(place: Path, name: object, content: bytes, call: str,
     return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
 
 
+USES: dict[str, tuple[str, Callable[[LocalStore], object]]] = {
+    "get": ("open", lambda store: store.get(pack(b"one"))),
+    "get_range": ("pread", lambda store: store.get_range(pack(b"one"), 0, 3)),
+    "list": ("scandir", lambda store: list(store.list("packs"))),
+    "delete": ("unlink", lambda store: store.delete(pack(b"one"))),
+    "settle": ("fsync", lambda store: store.settle([pack(b"one")])),
+    "sweep": ("listdir", lambda store: store.sweep()),
+    "free_space": ("fstatvfs", lambda store: store.free_space()),
+}
+
+
+@pytest.mark.parametrize("use", USES)
+def test_every_fault_of_the_file_system_is_a_storage_error_that_names_the_place(
+    place: Path, monkeypatch: pytest.MonkeyPatch, use: str
+) -> None:
+    call, run = USES[use]
+    store = LocalStore.open(str(place))
+    store.put_if_absent(pack(b"one"), b"one")
+    with monkeypatch.context() as patch:
+        fail_call(patch, call, errno.EIO, 0)
+        with pytest.raises(StorageFault, match=f"{place}.*Input/output error"):
+            run(store)
+    run(store)
+    store.close()
+
+
+def test_a_range_that_comes_in_pieces_is_put_together(place: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    pread = os.pread
+    monkeypatch.setattr(os, "pread", lambda fd, length, offset: pread(fd, min(length, 2), offset))
+    store = LocalStore.open(str(place))
+    store.put_if_absent(pack(b"0123456789"), b"0123456789")
+    assert store.get_range(pack(b"0123456789"), 1, 8) == b"12345678"
+    store.close()
+
+
+def test_a_directory_that_cannot_be_synced_by_its_file_system_is_no_fault(
+    place: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fsync = os.fsync
+
+    def refuse_directories(fd: int) -> None:
+        if stat.S_ISDIR(os.fstat(fd).st_mode):
+            raise OSError(errno.EINVAL, os.strerror(errno.EINVAL))
+        fsync(fd)
+
+    monkeypatch.setattr(os, "fsync", refuse_directories)
+    store = LocalStore.open(str(place))
+    store.put_if_absent(pack(b"one"), b"one")
+    store.close()
+
+
 # ---- leftovers ---------------------------------------------------------------------------------------------------
 
 
@@ -344,6 +425,21 @@ def test_a_writer_whose_file_was_swept_before_it_could_lock_it_begins_again(
     assert leftovers(place) == []
     store.close()
     other.close()
+
+
+def test_where_locks_do_not_work_writers_do_and_a_sweep_removes_nothing(
+    place: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(*_: object) -> None:
+        raise OSError(errno.ENOLCK, os.strerror(errno.ENOLCK))
+
+    (place / "tmp" / f"12-{'0' * 32}").touch()
+    monkeypatch.setattr(fcntl, "flock", refuse)
+    store = LocalStore.open(str(place))
+    store.put_if_absent(pack(b"one"), b"one")
+    store.sweep()
+    store.close()
+    assert leftovers(place) == [f"12-{'0' * 32}"]
 
 
 def test_a_sweep_leaves_files_that_are_not_temporary_files_of_bork(place: Path) -> None:

@@ -34,8 +34,8 @@ use std::time::Duration;
 const POLL: Duration = Duration::from_millis(50);
 /// Bytes of status lines that are collected before they are handed to the driver.
 const LINES_LENGTH: usize = 64 << 10;
-/// A buffer of a large file holds at least two longest chunks. Unit: bytes.
-const BUFFER_LENGTH_MIN: usize = 4 << 20;
+/// A buffer of a large file holds the longest chunk and this much more, so that most of it is cut. Unit: bytes.
+const BUFFER_ROOM: usize = 2 << 20;
 
 /// What is to be backed up, and how.
 pub struct CreatePlan {
@@ -77,7 +77,7 @@ impl CreateEngine {
         }
         let roots = sort_roots(roots).map_err(|error| EngineError::Plan(error.to_string()))?;
         let half = Arc::new(Half::new(keys, Arc::clone(&index), Arc::clone(&port), packs, threads));
-        let buffer_length = BUFFER_LENGTH_MIN.max(2 * packs.chunk_length);
+        let buffer_length = packs.chunk_length + BUFFER_ROOM;
         let (shared, units, results) = share(source, &half, threads, buffer_length);
         let mut engine = CreateEngine { port, half, shared, threads: Vec::new() };
         let (window, total) = (bounded(WINDOW_UNITS), Arc::new(OnceLock::new()));

@@ -34,6 +34,7 @@ pub struct OpenPack {
     objects: Vec<TocObject>,
     toc_length: usize,
     scratch: Vec<u8>,
+    plain: Vec<u8>,
 }
 
 /// A pack that is complete.
@@ -51,7 +52,7 @@ impl OpenPack {
     pub fn new(keys: &Keys, kind: Kind, mut buffer: PackBuffer) -> Result<Self, EngineError> {
         let (header, seal) = keys.new_file(kind)?;
         buffer.inner().extend_from_slice(&header.encode());
-        Ok(OpenPack { buffer, seal, objects: Vec::new(), toc_length: 0, scratch: Vec::new() })
+        Ok(OpenPack { buffer, seal, objects: Vec::new(), toc_length: 0, scratch: Vec::new(), plain: Vec::new() })
     }
 
     /// Bytes so far, table of contents included.
@@ -88,13 +89,13 @@ impl OpenPack {
         self.scratch.clear();
         self.scratch.extend_from_slice(&self.buffer[start..]);
         let opened = self.seal.open(index, &record.encode(), &mut self.scratch)?;
-        let mut plain = Vec::new();
+        let plain = &mut self.plain;
         let same = if record.codec == Codec::None {
             opened[..object.plain.len()] == *object.plain
         } else {
             plain.resize(object.plain.len(), 0);
-            check.decompress(record.codec, &opened[..object.payload.len()], plain.len(), &mut plain).is_ok()
-                && plain == object.plain
+            check.decompress(record.codec, &opened[..object.payload.len()], plain.len(), plain).is_ok()
+                && *plain == object.plain
         };
         if !same {
             let message = "an object did not come back as it was; this machine's memory or a library is faulty";

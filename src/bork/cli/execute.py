@@ -22,6 +22,8 @@ from bork.errors import BorkError, CommandError, InternalError
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+SIGPIPE = 13  # what ends other programs when their reader has gone
+
 # Options that imply that something of the INFO level appears.
 _SHOWING = {
     "output_list": consoles.LIST,
@@ -32,11 +34,9 @@ _SHOWING = {
 }
 
 
-def execute(argv0: str, words: Sequence[str], *, is_process: bool, environment: Environment | None = None) -> int:
-    """The exit code of ``words``. ``is_process``: nothing follows but the end of the process."""
-    run = _Run(argv0, words, environment or Environment())
-    with Signals(is_process=is_process) as signals:
-        return run.to_the_end(signals)
+def execute(argv0: str, words: Sequence[str], signals: Signals, environment: Environment | None = None) -> int:
+    """The exit code of ``words``, after everything that there is to say was said."""
+    return _Run(argv0, words, environment or Environment()).to_the_end(signals)
 
 
 class _Run:
@@ -72,9 +72,9 @@ class _Run:
             self.console.clear_live_line()
             return code
         except ClosedOutput:
-            # The reader has seen what it wanted to see. As with Borg this is no failure.
+            # The reader has seen what it wanted to see: as with Borg no failure, unless it was to get whole files.
             self.console.out.drop()
-            return exit_codes.SUCCESS
+            return exit_codes.of_signal(SIGPIPE) if self.console.out.holds_content else exit_codes.SUCCESS
         except BadArguments as error:
             name = f"{self.program} {error.command}".strip()
             self._report(f'{name}: error: {error}. See "{name} --help".', None)

@@ -1,18 +1,14 @@
 """``--format`` of ``list``: Python's format strings over the keys of archives and of items.
 
-For items the format is compiled into segments that an engine renders. What an engine cannot do (``{mtime:%Y}``,
-``{path:^40}``, ``{size:,}``) is done here instead, from its JSON lines: the same result, slower.
+Lines of archives are rendered here; lines of items, of which there may be millions, by an engine that knows the same
+language. Mistakes are found here in both cases, before a repository is opened.
 """
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping
-from datetime import datetime
-from typing import NamedTuple
 
 from bork.errors import CommandError
-from bork.operations.selection import Key, Text
 
 FIXED = {"LF": "\n", "SPACE": " ", "TAB": "\t", "CR": "\r", "NUL": "\0", "NEWLINE": "\n", "NL": "\n"}
 
@@ -71,41 +67,16 @@ ITEM_KEYS = {
     "extra": 'prepends {source} with " -> " for soft links and " link to " for hard links',
     "health": 'either "healthy" (file ok) or "broken" (if chunks of the file are missing)',
 }
-NUMBERS = frozenset(("uid", "gid", "flags", "size", "csize", "dsize", "dcsize", "num_chunks", "unique_chunks"))
-TIMES = frozenset(("mtime", "ctime", "atime"))
-_PADDING = re.compile(r"(?P<align>[<>])?(?P<width>[1-9][0-9]*)")
-
-
-class Field(NamedTuple):
-    """One part of a format string: text in front of a key; ``key`` is None at the end."""
-
-    text: str
-    key: str | None
-    spec: str
-    conversion: str | None
-
-
-class ItemFormat(NamedTuple):
-    """``segments`` for the engine. ``in_python``: ask for JSON lines and render them with ``ItemText``."""
-
-    segments: tuple[Text | Key, ...]
-    in_python: bool
-
-
-def parse(text: str) -> list[Field]:
-    """The fields of a format string. Raises CommandError if its braces do not match."""
-    from string import Formatter  # late: only where there are formats
-
-    try:
-        return [
-            Field(literal, key, spec or "", conversion) for literal, key, spec, conversion in Formatter().parse(text)
-        ]
-    except ValueError as error:
-        raise CommandError(f"--format {text}: {error}") from None
 
 
 def keys_of(text: str) -> set[str]:
-    return {field.key for field in parse(text) if field.key}
+    """The keys that a format names. Raises CommandError if its braces do not match."""
+    from string import Formatter  # late: only where there are formats
+
+    try:
+        return {key for _, key, _, _ in Formatter().parse(text) if key is not None}
+    except ValueError as error:
+        raise CommandError(f"--format {text}: {error}") from None
 
 
 def require_known(text: str, known: Mapping[str, str]) -> None:
@@ -129,77 +100,12 @@ def render(text: str, values: Mapping[str, object]) -> str:
 # ---- items -------------------------------------------------------------------------------------------------------
 
 
-def compile_items(text: str, *, json_lines: bool = False) -> ItemFormat:
-    """Segments for an engine. For JSON lines only the keys count, and those that nobody knows are left out."""
-    if not json_lines:
-        require_known(text, ITEM_KEYS)
-    fields = parse(text)
-    if not json_lines and any(not _is_simple(field) for field in fields):
-        keys = tuple(Key(key) for key in dict.fromkeys(field.key for field in fields) if key in ITEM_KEYS)
-        return ItemFormat(keys, in_python=True)
-    segments: list[Text | Key] = []
-    for field in fields:
-        if field.text:
-            segments.append(Text(field.text.encode("utf-8", "surrogateescape")))
-        if field.key is None:
-            continue
-        if field.key in FIXED:
-            segments.append(Text(FIXED[field.key].encode()))
-        elif field.key in ITEM_KEYS:
-            segments.append(_key(field))
-    return ItemFormat(tuple(segments), in_python=False)
-
-
-def _is_simple(field: Field) -> bool:
-    if field.key is None:
-        return True
-    if field.conversion or (field.key in FIXED and field.spec):
-        return False
-    return not field.spec or _PADDING.fullmatch(field.spec) is not None
-
-
-def _key(field: Field) -> Key:
-    """Numbers are right-aligned if the spec says nothing else, as Python does it."""
-    assert field.key is not None
-    match = _PADDING.fullmatch(field.spec)
-    align = (match and match["align"]) or (">" if field.key in NUMBERS else "<")
-    return Key(field.key, "<" if align == "<" else ">", int(match["width"]) if match else 0)
-
-
-class ItemText:
-    """Lines of text from an engine's JSON lines."""
-
-    def __init__(self, text: str) -> None:
-        self._text = text
-
-    def __call__(self, json_lines: bytes) -> bytes:
-        import json  # late: only formats that an engine cannot do need it
-
-        lines = (render(self._text, self._values(json.loads(line))) for line in json_lines.splitlines())
-        return "".join(lines).encode("utf-8", "surrogateescape")
-
-    @staticmethod
-    def _values(item: dict[str, object]) -> dict[str, object]:
-        values = {**FIXED, **item}
-        source = item.get("source")
-        arrow = "->" if item.get("type") == "l" else "link to"
-        values["extra"] = f" {arrow} {source}" if source else ""
-        values["health"] = "healthy" if item.get("healthy", True) else "broken"
-        values.setdefault("bpath", item.get("path"))
-        for key in TIMES & item.keys():
-            values[key] = _ItemTime(datetime.fromisoformat(str(item[key])))
-        return values
-
-
-class _ItemTime:
-    def __init__(self, moment: datetime) -> None:
-        self._moment = moment
-
-    def __format__(self, spec: str) -> str:
-        return self._moment.strftime(spec or "%a, %Y-%m-%d %H:%M:%S")
-
-    def __repr__(self) -> str:
-        return f"{self}"
+def for_items(text: str, *, json_lines: bool = False) -> str:
+    """The format as an engine takes it. For JSON lines only known keys count, the others are left out as by Borg."""
+    if json_lines:
+        return "".join(f"{{{key}}}" for key in sorted(keys_of(text)) if key in ITEM_KEYS)
+    require_known(text, ITEM_KEYS)
+    return text
 
 
 def keys_help() -> str:

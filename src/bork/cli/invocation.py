@@ -125,7 +125,13 @@ class Invocation:
             self.fail(f"{self.environment.name_of('THREADS')} is {text!r}, not a number")
         return int(text)
 
-    def sink(self, lines_to: Callable[[bytes], None] | None = None, *, problem_level: LogLevel = "warning") -> Sink:
+    def sink(
+        self,
+        lines_to: Callable[[bytes], None] | None = None,
+        *,
+        problem_level: LogLevel = "warning",
+        ignored_problems: frozenset[str] = frozenset(),
+    ) -> Sink:
         """The receiver of the events of an operation."""
         from bork.cli.output.sink import Sink  # late: not every command runs an operation
 
@@ -135,6 +141,7 @@ class Invocation:
             show_progress=self.values.flag("progress"),
             lines_to=lines_to,
             problem_level=problem_level,
+            ignored_problems=ignored_problems,
             is_cancelled=self.signals.is_cancelled,
         )
 

@@ -14,18 +14,26 @@ import bork
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one command line, without the name of the program; by default that of the process. The exit code."""
+    try:
+        return _main(argv)
+    except KeyboardInterrupt as interrupt:
+        # Only while modules are still being imported.
+        number = int(getattr(interrupt, "number", 2))
+        os.write(2, {1: b"Received SIGHUP.\n", 15: b"Received SIGTERM\n"}.get(number, b"Keyboard interrupt\n"))
+        return 128 + number
+
+
+def _main(argv: Sequence[str] | None) -> int:
     argv0 = sys.argv[0] if argv is None else "bork"
     words = list(sys.argv[1:] if argv is None else argv)
     if words[:1] in (["-V"], ["--version"]):
         return print_version(os.path.basename(argv0))
-    try:
-        from bork.cli.execute import execute  # late: --version needs none of it
+    from bork.cli.signals import Signals  # late: --version needs none of it
 
-        return execute(argv0, words, is_process=argv is None)
-    except KeyboardInterrupt:
-        # Only before execute() has its handlers, while modules are still being imported.
-        os.write(2, b"Keyboard interrupt\n")
-        return 130
+    with Signals(is_process=argv is None) as signals:
+        from bork.cli.execute import execute
+
+        return execute(argv0, words, signals)
 
 
 def print_version(program: str) -> int:

@@ -11,6 +11,8 @@ from typing import TYPE_CHECKING
 from bork.errors import NoPassphraseFailure, PasscommandFailure, PasswordRetriesExceeded
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from bork.cli.environment import Environment
     from bork.cli.output.console import Console
     from bork.cli.questions import Questions
@@ -19,13 +21,36 @@ ATTEMPTS = 3
 NEW_ATTEMPTS = 10
 
 
+def ask_user(prompt: str) -> str:
+    """Ask on the terminal, without echo; without one take the next line of stdin. Raises EOFError, OSError."""
+    import getpass  # late: 4 ms, and scripts never ask
+    import sys
+
+    try:
+        os.close(os.open("/dev/tty", os.O_RDWR | os.O_NOCTTY | os.O_CLOEXEC))
+    except OSError:
+        # getpass would warn about the echo in three lines; here nobody sees a prompt, and nobody types.
+        line = sys.stdin.readline()
+        if not line:
+            raise EOFError from None
+        return line.rstrip("\n")
+    return getpass.getpass(prompt)
+
+
 class Passphrases:
     """The PassphraseSource of operations. Nothing is read before it is needed, and the descriptor only once."""
 
-    def __init__(self, console: Console, environment: Environment, questions: Questions) -> None:
+    def __init__(
+        self,
+        console: Console,
+        environment: Environment,
+        questions: Questions,
+        ask: Callable[[str], str] = ask_user,
+    ) -> None:
         self._console = console
         self._environment = environment
         self._questions = questions
+        self._ask = ask
         self._looked = False
         self._given: bytes | None = None
 
@@ -106,15 +131,10 @@ class Passphrases:
         return bytes(content).rstrip(b"\n")
 
     def _prompt(self, prompt: str) -> bytes:
-        import getpass  # late: 4 ms, and scripts never ask
-        import warnings
-
         self._console.clear_live_line()
         try:
-            with warnings.catch_warnings():
-                warnings.simplefilter("ignore", getpass.GetPassWarning)
-                return os.fsencode(getpass.getpass(prompt))
-        except (EOFError, OSError, ValueError):
+            return os.fsencode(self._ask(prompt))
+        except (EOFError, OSError, ValueError, AttributeError):  # the last one: there is no stdin at all
             variables = " ".join(
                 f"{self._environment.name_of(name)} is {'not set' if self._environment.get(name) is None else 'set'}."
                 for name in ("PASSPHRASE", "PASSCOMMAND")

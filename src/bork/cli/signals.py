@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import signal
+import sys
 from typing import TYPE_CHECKING, Self
 
 if TYPE_CHECKING:
@@ -18,6 +19,7 @@ MESSAGES = {
     signal.SIGTERM: ("Received SIGTERM", "Signal.SIGTERM"),
     signal.SIGHUP: ("Received SIGHUP.", "Signal.SIGHUP"),
 }
+RAISE_AGAIN_S = 0.001
 
 
 class Interrupted(KeyboardInterrupt):
@@ -34,9 +36,11 @@ class Signals:
     def __init__(self, *, is_process: bool) -> None:
         self._is_process = is_process
         self._previous: dict[int, object] = {}
+        self._previous_hook = sys.unraisablehook
         self.received = 0
 
     def __enter__(self) -> Self:
+        sys.unraisablehook = self._unraisable
         for number in MESSAGES:
             try:
                 # A shell that starts us in the background has SIGINT ignored, nohup has SIGHUP ignored: leave it so.
@@ -53,6 +57,7 @@ class Signals:
             # The exit code is decided: a signal while Python shuts down must not spoil it with a traceback.
             restored = signal.SIG_IGN if self._is_process else previous
             signal.signal(number, restored)  # type: ignore[arg-type]  # what getsignal() gave is what signal() takes
+        sys.unraisablehook = self._previous_hook
 
     def is_cancelled(self) -> bool:
         return self.received != 0
@@ -63,3 +68,14 @@ class Signals:
             os._exit(128 + number)
         self.received = number
         raise Interrupted(number)
+
+    def _unraisable(self, unraisable: sys.UnraisableHookArgs) -> None:
+        """Python runs some code where nothing can be raised (weak references, ``__del__``): raise it a little later."""
+        if not isinstance(unraisable.exc_value, Interrupted):
+            self._previous_hook(unraisable)
+            return
+        signal.signal(signal.SIGALRM, self._raise_again)
+        signal.setitimer(signal.ITIMER_REAL, RAISE_AGAIN_S)
+
+    def _raise_again(self, number: int, frame: FrameType | None) -> None:
+        raise Interrupted(self.received)

@@ -1,7 +1,7 @@
 """Find out whether everything that was stored is still what it was.
 
-The repository part needs no key: names are hashes. The archives part follows every reference from every head, and with
-``verify_data`` opens all content. Nothing is changed.
+The repository part needs no key: names are hashes. With ``verify_data`` it also opens every object of every pack, in the
+same pass. The archives part follows every reference from every head. Nothing is changed.
 """
 
 from __future__ import annotations
@@ -72,6 +72,8 @@ def run(access: Access, options: CheckOptions, events: EventSink) -> CheckOutcom
             _check_keys(opened, counted)
             packs, complete = _check_packs(access, options, opened, loaded, counted)
             events.log("info", "Finished " + ("" if complete else "partial ") + "repository check.")
+        elif options.verify_data:
+            packs, complete = _check_packs(access, options, opened, loaded, counted)
         if loaded is not None:
             events.log("info", "Starting archive consistency check...")
             archives = _check_archives(access, options, opened, loaded, counted)
@@ -120,7 +122,7 @@ def _check_packs(
     """The number of packs checked, and whether these were all that are left."""
     packs = sorted((opened.repository.packs() if loaded is None else loaded.packs).items())
     if not options.max_duration_s:
-        _run_packs(access, opened, loaded, packs, counted)
+        _run_packs(access, opened, loaded, packs, counted, options.verify_data)
         return len(packs), True
     deadline = time.monotonic() + options.max_duration_s
     cursor = _Cursor(cache_directory(access, opened.repository))
@@ -128,7 +130,7 @@ def _check_packs(
     done = 0
     while done < len(packs):
         batch = _batch(packs[done:])
-        _run_packs(access, opened, loaded, batch, counted)
+        _run_packs(access, opened, loaded, batch, counted, options.verify_data)
         done += len(batch)
         cursor.move(packs[done - 1][0] if done < len(packs) else None)
         if time.monotonic() >= deadline:
@@ -150,8 +152,9 @@ def _run_packs(
     loaded: LoadedIndex | None,
     packs: list[tuple[PackId, int]],
     counted: CountedProblems,
+    verify_data: bool,
 ) -> None:
-    plan: dict[str, object] = {"threads": access.threads, "packs": packs, "archives": [], "verify_data": False}
+    plan: dict[str, object] = {"threads": access.threads, "packs": packs, "archives": [], "verify_data": verify_data}
     engine = CheckEngine(plan, opened.unlocked, ChunkIndex() if loaded is None else loaded.index)
     drive(engine, opened.repository, counted, progress=percent("check.packs"))
 
@@ -164,7 +167,7 @@ def _check_archives(
         "threads": access.threads,
         "packs": [],
         "archives": [(_printable(entry.name), entry.head.root) for entry in entries],
-        "verify_data": options.verify_data,
+        "verify_data": False,  # the packs are done: damage found there is named for each file here
     }
     engine = CheckEngine(plan, opened.keys, loaded.index)
     drive(engine, opened.repository, counted, progress=percent("check.archives"))

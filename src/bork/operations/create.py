@@ -15,7 +15,7 @@ from bork.errors import ArchiveAlreadyExists, CancelledByUser, ObjectExists
 from bork.operations.drive import Counters, Outcome, drive
 from bork.operations.events import ArchiveProgress, EventSink, Progress
 from bork.operations.heads import ArchiveEntry, Heads, head_id, load_heads, name_bytes, open_head
-from bork.operations.index import LoadedIndex, cache_directory, load_index
+from bork.operations.index import cache_directory, load_index
 from bork.operations.opening import open_repository
 from bork.operations.totals import RepositoryTotals
 
@@ -167,7 +167,7 @@ def run(access: Access, options: CreateOptions, events: EventSink) -> CreateOutc
             archive_id=entry.id,
             repository_id=repository.id,
             stats=entry.head.stats,
-            totals=_totals_after(heads, loaded, outcome),
+            totals=RepositoryTotals.of_index(heads, loaded.index),  # it knows the new chunks by now
             start_ns=start_ns,
             end_ns=entry.head.end_ns,
         )
@@ -268,13 +268,3 @@ def _commit(
     except ObjectExists:
         raise ArchiveAlreadyExists(options.archive) from None
     return entry, Heads((*heads.entries, entry), heads.damaged)
-
-
-def _totals_after(heads: Heads, loaded: LoadedIndex, outcome: Outcome) -> RepositoryTotals:
-    unique, plain, stored = loaded.index.totals()
-    return RepositoryTotals.of(
-        heads,
-        unique_chunks=unique,
-        unique_size=plain,
-        unique_csize=stored,
-    )

@@ -2,6 +2,9 @@
 
 An engine never sees a repository: it says which bytes to store and which to read, and this loop does it, in one thread,
 while the engine's own threads work on. So every fault of a storage meets an engine here and nowhere else.
+
+Engines rely on the order: an object is durable before the next event is looked at, so an index that an engine emits
+after its packs is never stored before them.
 """
 
 from __future__ import annotations

@@ -27,20 +27,6 @@ class PathArgument(NamedTuple):
     text: bytes
 
 
-class Text(NamedTuple):
-    """A fixed part of a format string."""
-
-    text: bytes
-
-
-class Key(NamedTuple):
-    """A key of a format string, as ``{size:>8}``. ``width`` 0: as long as it is."""
-
-    key: str
-    align: Literal["<", ">"] = "<"
-    width: int = 0
-
-
 @dataclass(frozen=True, slots=True)
 class ItemLines:
     """Ask the engine for one line for each item (``--list``). ``filter``: status letters to show, None for all."""

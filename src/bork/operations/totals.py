@@ -23,14 +23,9 @@ class RepositoryTotals:
 
     @classmethod
     def of_index(cls, heads: Heads, index: ChunkIndex) -> RepositoryTotals:
-        """As ``of``, with the chunks of the index."""
-        unique_chunks, unique_size, unique_csize = index.totals()
-        return cls.of(heads, unique_chunks=unique_chunks, unique_size=unique_size, unique_csize=unique_csize)
-
-    @classmethod
-    def of(cls, heads: Heads, *, unique_chunks: int, unique_size: int, unique_csize: int) -> RepositoryTotals:
-        """Sum up what the heads say of each archive."""
+        """Sum up what the heads say of each archive, and add the chunks of the index."""
         stats = [entry.head.stats for entry in heads.entries]
+        unique_chunks, unique_size, unique_csize = index.totals()
         return cls(
             total_chunks=sum(each.chunks for each in stats),
             total_size=sum(each.original_size for each in stats),

@@ -79,20 +79,15 @@ def run(invocation: Invocation) -> None:
 def _list_items(invocation: Invocation, location: Location, name: str) -> None:
     given = invocation.values
     json_lines = given.flag("json_lines")
-    text = _format(invocation, formats.ITEMS_SHORT, formats.ITEMS_DEFAULT)
+    text = formats.for_items(_format(invocation, formats.ITEMS_SHORT, formats.ITEMS_DEFAULT), json_lines=json_lines)
     patterns, paths = tuple(invocation.rules.patterns), path_arguments(invocation.paths())
     access = invocation.access(location)
     from bork.operations import list as operation  # late: a bad command line is answered without the engine
     from bork.operations.selection import ArchiveName
 
-    out = invocation.console.out
-    sink = invocation.sink(lines_to=out.write)
-    options = operation.ListOptions(
-        format=text,
-        json_lines=json_lines,
-        patterns=patterns,
-        paths=paths,
-    )
+    # A PATH that matches nothing makes an empty list: who searches many archives expects that, and so does Borg.
+    sink = invocation.sink(lines_to=invocation.console.out.write, ignored_problems=frozenset(("never_matched",)))
+    options = operation.ListOptions(format=text, json_lines=json_lines, patterns=patterns, paths=paths)
     operation.items(access, ArchiveName(name), options, sink)
 
 

@@ -25,6 +25,7 @@ class Sink:
         show_progress: bool = False,
         lines_to: Callable[[bytes], None] | None = None,
         problem_level: LogLevel = "warning",
+        ignored_problems: frozenset[str] = frozenset(),
         is_cancelled: Callable[[], bool] = lambda: False,
     ) -> None:
         self._console = console
@@ -32,16 +33,20 @@ class Sink:
         self._show_progress = show_progress
         self._lines_to = lines_to or console.list_lines
         self._problem_level = problem_level
+        self._ignored_problems = ignored_problems
         self._is_cancelled = is_cancelled
 
     def lines(self, data: bytes) -> None:
         self._lines_to(data)
 
     def data(self, data: bytes) -> None:
+        self._console.out.holds_content = True
         self._console.out.write(data)
 
     def problem(self, kind: str, path: bytes, message: str) -> None:
         """A warning about one item, in Borg's words, remembered for the exit code."""
+        if kind in self._ignored_problems:
+            return
         self._warnings.add(kind)
         warning = ITEM_WARNINGS.get(kind)
         template = warning.message if warning else "{path}: {detail}"

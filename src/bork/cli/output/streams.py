@@ -33,6 +33,7 @@ class Out:
     def __init__(self, descriptor: int = 1) -> None:
         self._descriptor = descriptor
         self._buffer = bytearray()
+        self.holds_content = False  # of backed up files: then a reader that goes away early does not have all of it
 
     def write(self, data: bytes) -> None:
         self._buffer += data

@@ -1,0 +1,44 @@
+"""Real parts: mounted file systems, a repository in plain mode, and a judge over what came back."""
+
+import os
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.real.disks import Disks, mount_tmpfs, unmount
+
+
+@pytest.fixture(scope="session")
+def disks(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Disks]:
+    """ext4, xfs, btrfs and tmpfs; the tests that use it say ``needs("loop", ...)``."""
+    mounted = Disks(tmp_path_factory.mktemp("disks"))
+    yield mounted
+    mounted.close()
+
+
+@pytest.fixture
+def memory_disk(tmp_path: Path) -> Iterator[Path]:
+    """A tmpfs of 512 MiB: fsync costs nothing there."""
+    point = tmp_path / "memory"
+    point.mkdir()
+    mount_tmpfs(point, "size=512m")
+    yield point
+    unmount(point)
+
+
+@pytest.fixture
+def open_directory() -> Iterator[Path]:
+    """A directory that every user may enter and write, outside of pytest's private ones."""
+    directory = Path(tempfile.mkdtemp(prefix="bork-test-", dir="/tmp"))
+    directory.chmod(0o777)
+    yield directory
+    os.system(f"chattr -R -ia {directory} 2>/dev/null; rm -rf {directory}")
+
+
+@pytest.fixture
+def plain(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Repositories of mode ``none`` need no passphrase and no confirmation."""
+    monkeypatch.setenv("BORK_UNKNOWN_UNENCRYPTED_REPO_ACCESS_IS_OK", "yes")
+    monkeypatch.setenv("BORK_RELOCATED_REPO_ACCESS_IS_OK", "yes")

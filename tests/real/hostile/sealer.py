@@ -1,0 +1,186 @@
+"""Seals whatever it is given into a repository of mode ``none``, whose secrets are public: correct seals, evil content."""
+
+import json
+import struct
+import zlib
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from blake3 import blake3
+
+ZERO = bytes(32)
+CODEC_NONE, CODEC_LZ4, CODEC_ZSTD, CODEC_ZLIB, CODEC_LZMA = range(5)
+DATA, METADATA, INDEX, HEAD = 1, 2, 3, 4
+CONTENT, NODE, LIST = 1, 2, 3
+SUITE_MAC = 3
+SEGMENT = 1 << 20
+TAG = 16
+
+
+def derive(context: str, secret: bytes) -> bytes:
+    """BLAKE3 in its key derivation mode."""
+    return blake3(secret, derive_key_context=context).digest()
+
+
+def keyed(key: bytes, data: bytes) -> bytes:
+    """BLAKE3 with a key."""
+    return blake3(data, key=key).digest()
+
+
+@dataclass
+class PublicKeys:
+    """The secrets of mode ``none``."""
+
+    repository: bytes
+
+    def __post_init__(self) -> None:
+        secret = derive("bork 2026-11 public id secret", self.repository)
+        self.chunk_id = derive("bork 2026-11 chunk id", secret)
+        self.archive_name = derive("bork 2026-11 archive name", secret)
+        self.file = derive("bork 2026-11 file", derive("bork 2026-11 public data secret", self.repository))
+
+    def file_key(self, header: bytes) -> bytes:
+        """Key of the file that begins with ``header``."""
+        return keyed(self.file, self.repository + header)
+
+
+def header(repository: bytes, kind: int, salt: bytes, *, version: int = 1, suite: int = SUITE_MAC) -> bytes:
+    """The first 64 bytes of a sealed file."""
+    return b"BORKPACK" + bytes([version, kind, suite, 0, 0, 0, 0, 0]) + repository[:16] + salt
+
+
+def seal(key: bytes, index: int, associated: bytes, plain: bytes) -> bytes:
+    """``plain`` with its tag."""
+    nonce = struct.pack("<I", index) + bytes(8)
+    return plain + keyed(key, nonce + struct.pack("<I", len(associated)) + associated + plain)[:TAG]
+
+
+@dataclass
+class Object:
+    """One object of a pack: what is stored, and what is said of it."""
+
+    payload: bytes
+    plain_length: int
+    codec: int
+    kind: int
+    chunks: list[tuple[bytes, int]]
+    padding: int = 0
+
+    def record(self) -> bytes:
+        stored = len(self.payload) + self.padding + TAG
+        return struct.pack("<IIIBBH", stored, len(self.payload), self.plain_length, self.codec, self.kind, len(self.chunks))
+
+
+@dataclass
+class Forge:
+    """Collects objects and writes a pack, an index and a head around them."""
+
+    path: Path
+    objects: list[Object] = field(default_factory=list)
+    kind: int = METADATA
+    change_table: Callable[[bytearray], None] | None = None  # the plain index, before it is sealed
+    salt: int = 0
+
+    def __post_init__(self) -> None:
+        config = (self.path / "config").read_text()
+        (line,) = (line for line in config.splitlines() if line.startswith("id = "))
+        self.keys = PublicKeys(bytes.fromhex(line[5:]))
+
+    def chunk(
+        self,
+        plain: bytes,
+        *,
+        kind: int = NODE,
+        compress: bool = False,
+        payload: bytes | None = None,
+        codec: int | None = None,
+        chunk_id: bytes | None = None,
+        claimed: int | None = None,
+        padding: int = 0,
+    ) -> bytes:
+        """Adds an object of one chunk; its id. ``claimed``: the plain length that the record tells."""
+        stored = payload if payload is not None else zlib.compress(plain) if compress else plain
+        used = codec if codec is not None else CODEC_ZLIB if compress else CODEC_NONE
+        length = len(plain) if claimed is None else claimed
+        found = keyed(self.keys.chunk_id, plain) if chunk_id is None else chunk_id
+        self.objects.append(Object(stored, length, used, kind, [(found, length)], padding))
+        return found
+
+    def new_header(self, kind: int) -> bytes:
+        """A header with a salt of its own."""
+        self.salt += 1
+        return header(self.keys.repository, kind, self.salt.to_bytes(32))
+
+    def write(self, collection: str, name: bytes, data: bytes) -> None:
+        """Puts an object where the repository looks for it."""
+        directory = self.path / collection
+        if collection == "packs":
+            directory /= name.hex()[:2]
+        directory.mkdir(parents=True, exist_ok=True)
+        (directory / name.hex()).write_bytes(data)
+
+    def pack(self) -> tuple[bytes, bytes]:
+        """Name and bytes of a pack of all objects."""
+        start = self.new_header(self.kind)
+        key = self.keys.file_key(start)
+        body = [seal(key, number, one.record(), one.payload + bytes(one.padding)) for number, one in enumerate(self.objects)]
+        toc = b"".join(one.record() for one in self.objects)
+        toc += b"".join(found + struct.pack("<I", length) for one in self.objects for found, length in one.chunks)
+        count = len(self.objects)
+        sealed = seal(key, 0xFFFFFFFF, struct.pack("<I", count), toc)
+        trailer = struct.pack("<IIQ8s8s", len(sealed), count, 0, bytes(8), b"KCAPKROB")
+        data = b"".join([start, *body, sealed, trailer])
+        return blake3(data).digest(), data
+
+    def table(self, name: bytes, length: int) -> bytes:
+        """The plain index of the one pack."""
+        objects, chunks, offset = bytearray(), [], 64
+        for number, one in enumerate(self.objects):
+            objects += struct.pack("<II", 0, offset) + one.record()
+            inside = 0
+            for found, size in one.chunks:
+                chunks.append(found + struct.pack("<III", number, inside, size))
+                inside += size
+            offset += len(one.payload) + one.padding + TAG
+        chunks = sorted({chunk[:32]: chunk for chunk in chunks}.values())
+        counts = struct.pack("<IIIII", 1, 1, 0, len(self.objects), len(chunks))
+        return (b"BORKTABL" + counts).ljust(64, b"\0") + name + struct.pack("<Q", length) + objects + b"".join(chunks)
+
+    def seal_index(self, plain: bytes) -> bytes:
+        """The bytes of an index object."""
+        start = self.new_header(INDEX)
+        key = self.keys.file_key(start)
+        segments = [plain[at : at + SEGMENT] for at in range(0, len(plain), SEGMENT)]
+        count = struct.pack("<I", len(segments))
+        return start + b"".join(seal(key, number, count, segment) for number, segment in enumerate(segments))
+
+    def head(self, name: str, root: bytes, **changes: object) -> None:
+        """Stores an archive head; ``changes`` to its fields, a value of None removes one."""
+        stats = dict.fromkeys(("items", "files", "chunks", "original_size", "compressed_size", "deduplicated_size"), 0)
+        values: dict[str, object] = {
+            "name": name, "root": root.hex(), "chunker": ["gear", 18, 22, 20], "hostname": "h", "username": "u",
+            "cwd": "/", "comment": "", "command_line": ["bork"], "time_ns": 1, "start_ns": 1, "end_ns": 2,
+            "roots": [], "stats": stats, "sequence": 1, "ledger": ZERO.hex(), "session": None, "generation": 0,
+            "version": 1, **changes,
+        }  # fmt: skip
+        self.raw_head(name, json.dumps(values, sort_keys=True, separators=(",", ":")).encode())
+
+    def raw_head(self, name: str, plain: bytes, **header_changes: int) -> None:
+        """Seals any bytes as a head."""
+        found = keyed(self.keys.archive_name, name.encode("utf-8", "surrogateescape"))
+        self.salt += 1
+        start = header(self.keys.repository, HEAD, self.salt.to_bytes(32), **header_changes)
+        sealed = start + seal(self.keys.file_key(start), 0, found, plain)
+        self.write("archives", found, sealed + blake3(sealed).digest())
+
+    def publish(self, root: bytes, name: str = "evil") -> None:
+        """Pack, index and head of everything that was added."""
+        pack, data = self.pack()
+        self.write("packs", pack, data)
+        table = bytearray(self.table(pack, len(data)))
+        if self.change_table is not None:
+            self.change_table(table)
+        sealed = self.seal_index(bytes(table))
+        self.write("indexes", blake3(sealed).digest(), sealed)
+        self.head(name, root)

@@ -1,0 +1,99 @@
+"""``bork`` as a process that can be watched: memory, time, signals, other users, limits. And what it may say."""
+
+import os
+import re
+import resource
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+BORK = (sys.executable, "-m", "bork")
+MIB = 1 << 20
+NOBODY = 65534
+CONTROL = re.compile(rb"[\x00-\x08\x0b-\x1f\x7f]")  # all but tab and newline
+
+
+@dataclass(frozen=True)
+class Ended:
+    """How a process ended, and what it needed."""
+
+    code: int
+    out: bytes
+    err: bytes
+    seconds: float
+    peak_bytes: int
+
+    def says(self) -> str:
+        """Both outputs, for messages and searches."""
+        return os.fsdecode(self.out + b"\n" + self.err)
+
+
+def launch(*arguments: str | bytes | Path, **options: object) -> subprocess.Popen[bytes]:
+    """Start ``bork``; it is not waited for."""
+    settings: dict[str, object] = {"stdin": subprocess.DEVNULL, "stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
+    return subprocess.Popen([*BORK, *arguments], **(settings | options))  # type: ignore[call-overload, no-any-return]
+
+
+def measured(
+    *arguments: str | bytes | Path,
+    cwd: Path | None = None,
+    env: Mapping[str, str] | None = None,
+    limits: Mapping[int, int] | None = None,
+    before: Callable[[], None] | None = None,
+    timeout_s: float = 60,
+) -> Ended:
+    """Run ``bork`` below ``limits`` (as ``{resource.RLIMIT_AS: bytes}``), with its peak memory. ``before`` runs in it.
+
+    Outputs go to files, so that a process that says much is not slowed down by its reader.
+    """
+
+    def prepare() -> None:
+        for limit, value in (limits or {}).items():
+            resource.setrlimit(limit, (value, value))
+        if before is not None:
+            before()
+
+    with open(os.memfd_create("out"), "w+b") as out, open(os.memfd_create("err"), "w+b") as err:
+        started = time.monotonic()
+        child = subprocess.Popen(
+            [*BORK, *arguments], cwd=cwd, env=env, stdin=subprocess.DEVNULL, stdout=out, stderr=err, preexec_fn=prepare
+        )
+        peak_kib = _wait(child, started + timeout_s)
+        seconds = time.monotonic() - started
+        out.seek(0)
+        err.seek(0)
+        return Ended(child.returncode, out.read(), err.read(), seconds, peak_kib << 10)
+
+
+def _wait(child: subprocess.Popen[bytes], deadline: float) -> int:
+    while True:
+        pid, status, usage = os.wait4(child.pid, os.WNOHANG)
+        if pid:
+            child.returncode = os.waitstatus_to_exitcode(status)
+            return usage.ru_maxrss
+        if time.monotonic() > deadline:
+            child.kill()
+            child.wait()
+            raise AssertionError("bork does not end: it was killed after its time")
+        time.sleep(0.005)
+
+
+def as_nobody() -> None:
+    """For ``before``: become a user without any privilege."""
+    os.setgroups([])
+    os.setresgid(NOBODY, NOBODY, NOBODY)
+    os.setresuid(NOBODY, NOBODY, NOBODY)
+
+
+def assert_clear(code: int, err: bytes, what: object = "") -> None:
+    """An end that a user can understand: no traceback, no panic, no words of our inside; a reason where one is due."""
+    text = os.fsdecode(err)
+    for inside in ("Traceback", "panicked", "InternalError", "internal error", "Internal error", "unwrap", "bug in Bork"):
+        assert inside not in text, f"{what}: {text}"
+    assert code in (0, 1, 2, 130, 143), f"{what}: exit code {code}: {text}"
+    if code:
+        assert text.strip(), f"{what}: exit code {code}, and not a word"
+    assert not CONTROL.search(err), f"{what}: control characters on stderr: {err!r}"
