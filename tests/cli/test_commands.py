@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 import os
 from dataclasses import replace
@@ -646,6 +647,53 @@ def test_a_key_is_imported_from_a_file(run: Run, native: None, monkeypatch: pyte
     assert run("key", "import", "--paper", "/r", "x").err == (
         "Command Error: with --paper import from file is not supported\n"
     )
+
+
+class Paper:
+    """Stands for ``key.PaperReader``: two lines, of which the word ``wrong`` is none."""
+
+    def __init__(self) -> None:
+        self.typed: list[str] = []
+
+    @property
+    def prompt(self) -> str:
+        return f"{len(self.typed):2d}: " if self.typed else "id: "
+
+    @property
+    def complete(self) -> bool:
+        return len(self.typed) == 2
+
+    @property
+    def text(self) -> str:
+        return "|".join(self.typed)
+
+    def line(self, typed: str) -> None:
+        if typed.strip() == "wrong":
+            raise ValueError("checksum does not match")
+        self.typed.append(typed.strip())
+
+
+@pytest.mark.parametrize(
+    ("typed", "code", "talk"),
+    [
+        ("head\nwrong\nline\n", 0, "id:  1: checksum does not match, try again\n 1: "),
+        ("head\n\nn\nline\n", 0, "id:  1: Abort import? [yN]:  1: "),
+        ("head\n\ny\n", 3, "id:  1: Abort import? [yN]: Cancelled by user.\n"),
+        ("head\n", 3, "id:  1: Cancelled by user.\n"),
+    ],
+)
+def test_a_key_is_typed_in_from_paper(
+    run: Run, native: None, monkeypatch: pytest.MonkeyPatch, typed: str, code: int, talk: str
+) -> None:
+    from bork.operations import key as operation
+
+    recorder = Recorder("/r")
+    monkeypatch.setattr(operation, "paper_reader", lambda _: Paper())
+    monkeypatch.setattr(operation, "import_", lambda *arguments, **_: recorder(*arguments, None))
+    monkeypatch.setattr("sys.stdin", io.StringIO(typed))
+    said = run("key", "import", "--paper", "/r", BORG_EXIT_CODES="modern")
+    assert (said.code, said.err) == (code, talk)
+    assert [call[1:3] for call in recorder.calls] == ([("head|line", True)] if code == 0 else [])
 
 
 def test_changing_the_passphrase_names_the_key(run: Run, native: None, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -11,10 +11,11 @@ from pathlib import Path
 
 import pytest
 
+from demo import comparison
 from demo.comparison import differences, read_tree
 from tests.conftest import Bork
 from tests.real.disks import KINDS, Disks
-from tests.real.features import make_everything
+from tests.real.features import linked_flags, make_everything
 from tests.real.hostile.reader import items
 from tests.real.program import assert_clear
 
@@ -37,6 +38,18 @@ class Archived:
 def archives() -> dict[str, Archived]:
     """By file system; made by the first test that needs it."""
     return {}
+
+
+@pytest.fixture(autouse=True)
+def one_memory(monkeypatch: pytest.MonkeyPatch, tmp_path_factory: pytest.TempPathFactory) -> None:
+    """What was seen of a repository in one test is known in the next; XFS's second view of ACLs is no attribute."""
+    monkeypatch.setenv("BORK_SECURITY_DIR", str(tmp_path_factory.getbasetemp() / "security"))
+    everything = comparison.extended_attributes
+    monkeypatch.setattr(
+        comparison,
+        "extended_attributes",
+        lambda path: tuple(pair for pair in everything(path) if not pair[0].startswith(b"trusted.SGI_ACL_")),
+    )
 
 
 @pytest.fixture
@@ -94,6 +107,16 @@ def test_a_tree_with_everything_is_restored_or_each_loss_is_named(
 @pytest.mark.parametrize("archived", ["ext4"], indirect=True)
 def test_a_restore_on_the_same_file_system_says_nothing(archived: Archived, disks: Disks, bork: Bork) -> None:
     assert not bork("extract", f"{archived.repository}::one", cwd=disks.empty("ext4", "silent")).stderr
+
+
+@pytest.mark.xfail(reason="restore sets immutable and append-only before it makes the other names", strict=True)
+def test_every_name_of_an_immutable_file_is_restored(disks: Disks, bork: Bork, tmp_path: Path) -> None:
+    source, restored = disks.empty("ext4", "linked"), disks.empty("ext4", "linked-restored")
+    linked_flags(source)
+    bork("init", "--encryption", "none", tmp_path / "repository")
+    bork("create", f"{tmp_path / 'repository'}::one", ".", cwd=source)
+    bork("extract", f"{tmp_path / 'repository'}::one", cwd=restored)
+    assert differences(os.fsencode(source), os.fsencode(restored)) == []
 
 
 @pytest.mark.parametrize("archived", KINDS, indirect=True)

@@ -243,7 +243,13 @@ mod tests {
         longer.splice(100_000..100_000, *b"inserted");
         let ends = |data: &[u8], from_end: usize| {
             let mut at = 0;
-            cuts(&chunker, data).iter().map(|l| { at += l; from_end - at }).collect::<std::collections::HashSet<_>>()
+            cuts(&chunker, data)
+                .iter()
+                .map(|l| {
+                    at += l;
+                    from_end - at
+                })
+                .collect::<std::collections::HashSet<_>>()
         };
         let (before, after) = (ends(&data, data.len()), ends(&longer, longer.len()));
         assert!(before.difference(&after).count() < before.len() / 5);

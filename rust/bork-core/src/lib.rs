@@ -5,16 +5,16 @@
 //! archive can leave, and [`direct`] moves large files past the page cache. It knows no key of encryption, no
 //! repository, no socket and nothing of Python; what it meets on the way is a [`problem::Problem`], a value.
 
+pub mod chunker;
 pub mod compress;
 pub mod direct;
-pub mod metadata;
-pub mod problem;
-pub mod stat;
-pub mod writer;
-pub mod chunker;
 pub mod identify;
+pub mod metadata;
 pub mod pattern;
+pub mod problem;
+pub mod render;
 pub mod seam;
 pub mod source;
+pub mod stat;
 pub mod walk;
-pub mod render;
+pub mod writer;

@@ -242,6 +242,9 @@ struct Numbers {
     original_size: u64,
 }
 
+/// Number and id of a leaf.
+type StoredLeaf = (u64, Id);
+
 /// Puts results into order and builds the tree.
 struct Assembler {
     leaf: LeafBuilder,
@@ -249,7 +252,7 @@ struct Assembler {
     leaves: VecDeque<(Summary, Option<Id>)>,
     /// Number of the leaf at the front of `leaves`.
     leaf_number: u64,
-    done: (Sender<(u64, Id)>, Receiver<(u64, Id)>),
+    done: (Sender<StoredLeaf>, Receiver<StoredLeaf>),
     lines: Vec<u8>,
     numbers: Numbers,
     shared: Arc<Shared<LocalSink>>,
@@ -351,12 +354,7 @@ impl Assembler {
 
     fn finish(&mut self, workers: Vec<JoinHandle<()>>) -> Result<(), Stop> {
         self.flush_lines()?;
-        if self.leaf.items() > 0 || self.numbers.items == 0 {
-            self.close_leaf()?;
-        }
-        self.take_leaves(true)?;
-        let empty = TreeBuilder::new(metadata_compressor().map_err(|error| self.half.port.fail(error))?);
-        let root = std::mem::replace(&mut self.tree, empty).finish(&self.half)?;
+        let root = if self.shared.options.dry_run { None } else { Some(self.finish_tree()?) };
         for _ in &workers {
             send(&self.shared.tasks.0, Task::Exit, &self.half.port)?;
         }
@@ -367,9 +365,23 @@ impl Assembler {
             return Err(Stop);
         }
         self.half.finish()?;
+        self.half.port.emit(Event::Done(Outcome { root, numbers: self.outcome() }))
+    }
+
+    fn finish_tree(&mut self) -> Result<Id, Stop> {
+        if self.leaf.items() > 0 || self.numbers.items == 0 {
+            self.close_leaf()?;
+        }
+        self.take_leaves(true)?;
+        let empty = TreeBuilder::new(metadata_compressor().map_err(|error| self.half.port.fail(error))?);
+        let root = std::mem::replace(&mut self.tree, empty).finish(&self.half)?;
+        Ok(root.id)
+    }
+
+    fn outcome(&self) -> Vec<(&'static str, u64)> {
         let counters = &self.half.counters;
         let load = |counter: &std::sync::atomic::AtomicU64| counter.load(Ordering::Relaxed);
-        let numbers = vec![
+        vec![
             ("items", self.numbers.items),
             ("files", self.numbers.files),
             ("problems", self.numbers.problems),
@@ -379,7 +391,6 @@ impl Assembler {
             ("metadata_size", load(&counters.metadata)),
             ("chunks", load(&counters.chunks)),
             ("chunks_new", load(&counters.chunks_new)),
-        ];
-        self.half.port.emit(Event::Done(Outcome { root: Some(root.id), numbers }))
+        ]
     }
 }

@@ -23,7 +23,7 @@ pub enum EngineError {
     KeyMismatch,
     /// The key object is impossible.
     #[error("the key is invalid: {0}")]
-    KeyInvalid(&'static str),
+    KeyInvalid(String),
     /// The caller could not read from storage.
     #[error("{0}")]
     Storage(String),

@@ -93,6 +93,7 @@ impl Half {
     pub fn new(keys: Arc<Keys>, index: Arc<ChunkIndex>, port: Arc<Port>, options: PackOptions, sinks: usize) -> Self {
         // Room behind the mark for one more object, and for a table of contents of chunks of 4 KiB.
         let capacity = options.pack_length + options.chunk_length.max(2 * GROUP_LENGTH) + options.pack_length / 64;
+        let adopted = index.take_adopted();
         Half {
             keys,
             index,
@@ -103,7 +104,7 @@ impl Half {
             pool: BufferPool::new(sinks + 2, capacity + (64 << 10)),
             metadata_pool: BufferPool::new(2, METADATA_PACK_LENGTH + (24 << 20)),
             metadata: Mutex::default(),
-            unindexed: Mutex::default(),
+            unindexed: Mutex::new(adopted),
         }
     }
 
@@ -146,8 +147,7 @@ impl Half {
         let batch = {
             let mut unindexed = self.unindexed.lock().expect("no holder panics");
             unindexed.push(indexed);
-            let chunks: usize =
-                unindexed.iter().flat_map(|pack| &pack.objects).map(|object| object.chunks.len()).sum();
+            let chunks: usize = unindexed.iter().flat_map(|pack| &pack.objects).map(|object| object.chunks.len()).sum();
             if chunks < INDEX_CHUNKS { Vec::new() } else { std::mem::take(&mut *unindexed) }
         };
         self.store_index(&batch)
@@ -229,10 +229,9 @@ impl LocalSink {
         self.payload.clear();
         let codec = self.compressor.compress(plain, &mut self.payload);
         let padding = self.padding()?;
-        if let Some(pack) = &mut self.pack {
-            if !pack.has_room(self.payload.len() + padding, chunks.len()) {
-                self.close_pack()?;
-            }
+        let length = self.payload.len() + padding;
+        if self.pack.as_mut().is_some_and(|pack| !pack.has_room(length, chunks.len())) {
+            self.close_pack()?;
         }
         let mut pack = match self.pack.take() {
             Some(pack) => pack,

@@ -13,7 +13,8 @@ use std::collections::{HashMap, HashSet};
 use std::fs::File;
 use std::io::Write;
 use std::path::Path;
-use std::sync::{Arc, RwLock};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, RwLock};
 
 /// Where a chunk is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -60,7 +61,7 @@ pub struct Table {
     layout: Layout,
     /// Number, within its pack, of the first object of each pack: objects of a pack stand together.
     first_objects: Vec<u32>,
-    absent: Vec<bool>,
+    absent: Vec<AtomicBool>,
     name: Option<Id>,
 }
 
@@ -80,7 +81,13 @@ impl Table {
                 None => return Err(EngineError::damaged("index", "an object names a pack that is not there")),
             }
         }
-        Ok(Table { absent: vec![false; layout.packs], backing, layout, first_objects, name })
+        Ok(Table {
+            absent: (0..layout.packs).map(|_| AtomicBool::new(false)).collect(),
+            backing,
+            layout,
+            first_objects,
+            name,
+        })
     }
 
     fn view(&self) -> View<'_> {
@@ -92,7 +99,7 @@ impl Table {
         let chunk = view.find(id)?;
         let object = view.object(chunk.object as usize).ok()?;
         let pack = object.pack as usize;
-        if self.absent[pack] {
+        if self.absent[pack].load(Ordering::Relaxed) {
             return None;
         }
         Some(Location {
@@ -111,6 +118,7 @@ impl Table {
 pub struct ChunkIndex {
     tables: RwLock<Vec<Arc<Table>>>,
     damaged: RwLock<HashSet<(Id, Id)>>,
+    adopted: Mutex<Vec<IndexedPack>>,
 }
 
 impl ChunkIndex {
@@ -155,6 +163,19 @@ impl ChunkIndex {
         Ok(())
     }
 
+    /// Adds a pack that no index object names, by its own table of contents. The next backup writes it into one.
+    pub fn adopt(&self, pack: IndexedPack) -> Result<(), EngineError> {
+        let packs = [pack];
+        self.add_plain(build_table(&packs, &[]))?;
+        self.adopted.lock().expect("no holder panics").extend(packs);
+        Ok(())
+    }
+
+    /// The adopted packs, which the caller now has to index.
+    pub fn take_adopted(&self) -> Vec<IndexedPack> {
+        std::mem::take(&mut *self.adopted.lock().expect("no holder panics"))
+    }
+
     /// Remembers that the copies of these chunks in `pack` cannot be opened. Memory: 64 bytes a damaged chunk.
     pub fn mark_damaged(&self, chunks: impl Iterator<Item = Id>, pack: &Id) {
         self.damaged.write().expect("no holder panics").extend(chunks.map(|id| (id, *pack)));
@@ -175,7 +196,10 @@ impl ChunkIndex {
     /// Names of the index objects that some other index object replaces.
     pub fn superseded(&self) -> Vec<Id> {
         let tables = self.snapshot();
-        tables.iter().flat_map(|table| (0..table.layout.superseded).filter_map(|at| table.view().superseded(at))).collect()
+        tables
+            .iter()
+            .flat_map(|table| (0..table.layout.superseded).filter_map(|at| table.view().superseded(at)))
+            .collect()
     }
 
     /// Names of the index objects that were added.
@@ -185,14 +209,10 @@ impl ChunkIndex {
 
     /// Treats the chunks of these packs as absent.
     pub fn forget_packs(&self, names: &HashSet<Id>) {
-        let mut tables = self.tables.write().expect("no holder panics");
-        for table in tables.iter_mut() {
-            let view_packs: Vec<Option<Pack>> = (0..table.layout.packs).map(|at| table.view().pack(at)).collect();
-            let absent: Vec<bool> =
-                view_packs.iter().map(|pack| pack.is_some_and(|pack| names.contains(&pack.name))).collect();
-            if absent.contains(&true) {
-                if let Some(table) = Arc::get_mut(table) {
-                    table.absent = absent;
+        for table in self.snapshot() {
+            for at in 0..table.layout.packs {
+                if table.view().pack(at).is_some_and(|pack| names.contains(&pack.name)) {
+                    table.absent[at].store(true, Ordering::Relaxed);
                 }
             }
         }
@@ -215,7 +235,7 @@ impl ChunkIndex {
             let view = table.view();
             for at in 0..table.layout.objects {
                 let Ok(object) = view.object(at) else { continue };
-                if !table.absent[object.pack as usize] {
+                if !table.absent[object.pack as usize].load(Ordering::Relaxed) {
                     totals.0 += u64::from(object.record.chunks);
                     totals.1 += u64::from(object.record.plain);
                     totals.2 += u64::from(object.record.stored);
@@ -252,8 +272,8 @@ pub fn build_table(packs: &[IndexedPack], superseded: &[Id]) -> Vec<u8> {
             offset += object.record.stored;
         }
     }
-    chunks.sort_unstable_by(|a, b| a.id.cmp(&b.id));
-    chunks.dedup_by(|a, b| a.id == b.id);
+    chunks.sort_unstable_by_key(|chunk| chunk.id);
+    chunks.dedup_by_key(|chunk| chunk.id);
     let packs: Vec<Pack> = packs.iter().map(|pack| Pack { name: pack.name, length: pack.length }).collect();
     index::encode(&packs, superseded, &objects, &chunks)
 }
@@ -316,16 +336,16 @@ fn map_table(path: &Path) -> Option<memmap2::Mmap> {
 /// Chunks of packs that this run is writing: claimed by the worker that saw them first.
 #[derive(Default)]
 pub struct Claims {
-    shards: Vec<std::sync::Mutex<HashMap<Id, u32>>>,
+    shards: Vec<Mutex<HashMap<Id, u32>>>,
 }
 
 impl Claims {
     /// Empty.
     pub fn new() -> Self {
-        Claims { shards: (0..64).map(|_| std::sync::Mutex::default()).collect() }
+        Claims { shards: (0..64).map(|_| Mutex::default()).collect() }
     }
 
-    fn shard(&self, id: &Id) -> &std::sync::Mutex<HashMap<Id, u32>> {
+    fn shard(&self, id: &Id) -> &Mutex<HashMap<Id, u32>> {
         &self.shards[usize::from(id[0]) % self.shards.len()]
     }
 

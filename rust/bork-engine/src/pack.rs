@@ -7,8 +7,8 @@ use crate::secrets::Keys;
 use bork_core::compress::Decompressor;
 use bork_format::Id;
 use bork_format::pack::{
-    CHUNK_RECORD_LENGTH, Codec, HEADER_LENGTH, Header, Kind, OBJECTS_MAX, ObjectKind, RECORD_LENGTH, Record, TAG_LENGTH,
-    TOC_NONCE, TRAILER_LENGTH, TocObject, Trailer, decode_toc, encode_toc,
+    CHUNK_RECORD_LENGTH, Codec, HEADER_LENGTH, Header, Kind, OBJECTS_MAX, ObjectKind, RECORD_LENGTH, Record,
+    TAG_LENGTH, TOC_NONCE, TRAILER_LENGTH, TocObject, Trailer, decode_toc, encode_toc,
 };
 
 /// A compressed object that waits to be sealed.

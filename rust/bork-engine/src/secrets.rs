@@ -87,18 +87,19 @@ impl Keys {
 
     /// Opens a key object. Cost: argon2id with the parameters that the object names (bounded by the format).
     pub fn open(object: &[u8], passphrase: &[u8], repository: &Id) -> Result<Self, EngineError> {
-        let clear = Clear::decode(object)?;
+        let clear = Clear::decode(object).map_err(|error| match error {
+            bork_format::Error::Unknown { .. } => EngineError::Format(error),
+            other => EngineError::KeyInvalid(other.to_string()),
+        })?;
         if clear.repository != *repository {
             return Err(EngineError::KeyMismatch);
         }
         let cost = KdfCost { memory_kib: clear.memory_kib, passes: clear.passes, lanes: clear.lanes };
         let seal = FileSeal::new(Suite::Aes256Gcm, &*stretch(passphrase, &clear.salt, cost)?)?;
         let mut secrets = Zeroizing::new(object[CLEAR_LENGTH..].to_vec());
-        let length = seal
-            .open(0, &object[..CLEAR_LENGTH], &mut secrets)
-            .map_err(|_| EngineError::PassphraseWrong)?
-            .len();
-        let malformed = || EngineError::KeyInvalid("the secrets have an impossible length");
+        let length =
+            seal.open(0, &object[..CLEAR_LENGTH], &mut secrets).map_err(|_| EngineError::PassphraseWrong)?.len();
+        let malformed = || EngineError::KeyInvalid("the secrets have an impossible length".into());
         let (id_secret, rest) = secrets[..length].split_first_chunk::<SECRET_LENGTH>().ok_or_else(malformed)?;
         let (count, rest) = rest.split_first_chunk::<2>().ok_or_else(malformed)?;
         let (epochs, left) = rest.as_chunks::<SECRET_LENGTH>();
@@ -206,7 +207,7 @@ impl Keys {
 }
 
 fn stretch(passphrase: &[u8], salt: &[u8; 32], cost: KdfCost) -> Result<Secret, EngineError> {
-    let invalid = |_| EngineError::KeyInvalid("its key derivation parameters are impossible");
+    let invalid = |error: argon2::Error| EngineError::KeyInvalid(format!("its key derivation parameters: {error}"));
     let params = argon2::Params::new(cost.memory_kib, cost.passes, cost.lanes, Some(SECRET_LENGTH)).map_err(invalid)?;
     let argon2 = argon2::Argon2::new(argon2::Algorithm::Argon2id, argon2::Version::V0x13, params);
     let mut key = Secret::default();

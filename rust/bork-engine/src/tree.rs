@@ -142,9 +142,10 @@ impl LeafStream {
                 None => break,
             }
         }
-        self.nodes_left = self.nodes_left.checked_sub(batch.len()).ok_or_else(|| {
-            EngineError::damaged("tree", "it has more nodes than a tree can have")
-        })?;
+        self.nodes_left = self
+            .nodes_left
+            .checked_sub(batch.len())
+            .ok_or_else(|| EngineError::damaged("tree", "it has more nodes than a tree can have"))?;
         if !batch.is_empty() {
             self.pending = self.reader.start(&batch)?;
         }
@@ -163,8 +164,7 @@ impl LeafStream {
 
 /// Whether `path` is `prefix` or lies below it.
 pub fn is_below(prefix: &[u8], path: &[u8]) -> bool {
-    prefix.is_empty()
-        || path.strip_prefix(prefix).is_some_and(|rest| rest.is_empty() || rest.starts_with(b"/"))
+    prefix.is_empty() || path.strip_prefix(prefix).is_some_and(|rest| rest.is_empty() || rest.starts_with(b"/"))
 }
 
 /// The leaves of the previous archive, read by a thread of its own a few leaves ahead of the walk.

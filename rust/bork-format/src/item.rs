@@ -220,11 +220,9 @@ impl Item {
     pub fn encode(&self, out: &mut Vec<u8>) {
         let mut w = Writer(out);
         w.map(self.field_count());
-        for (number, value) in [
-            (field::MODE, u64::from(self.mode)),
-            (field::UID, u64::from(self.uid)),
-            (field::GID, u64::from(self.gid)),
-        ] {
+        for (number, value) in
+            [(field::MODE, u64::from(self.mode)), (field::UID, u64::from(self.uid)), (field::GID, u64::from(self.gid))]
+        {
             w.uint(number);
             w.uint(value);
         }

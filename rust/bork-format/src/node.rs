@@ -106,8 +106,7 @@ impl LeafBuilder {
         self.last.extend_from_slice(&path[shared..]);
         self.items += 1;
         self.size += size;
-        self.bytes.len() >= LEAF_LENGTH_MAX
-            || (self.bytes.len() >= LEAF_LENGTH_MIN && path_hash(path) & LEAF_MASK == 0)
+        self.bytes.len() >= LEAF_LENGTH_MAX || (self.bytes.len() >= LEAF_LENGTH_MIN && path_hash(path) & LEAF_MASK == 0)
     }
 
     /// Number of items so far.

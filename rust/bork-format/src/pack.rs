@@ -204,7 +204,14 @@ impl Record {
         if chunks == 0 || chunks > CHUNKS_PER_OBJECT_MAX {
             return malformed("object record", "it has no chunk, or too many");
         }
-        Ok(Record { stored, payload, plain, codec: Codec::from_byte(codec)?, kind: ObjectKind::from_byte(kind)?, chunks })
+        Ok(Record {
+            stored,
+            payload,
+            plain,
+            codec: Codec::from_byte(codec)?,
+            kind: ObjectKind::from_byte(kind)?,
+            chunks,
+        })
     }
 }
 
@@ -314,8 +321,7 @@ mod tests {
 
     #[test]
     fn a_header_comes_back_and_every_flipped_reserved_bit_is_refused() {
-        let header =
-            Header { kind: Kind::Data, suite: Suite::Aes256Gcm, epoch: 7, repository: [3; 16], salt: [9; 32] };
+        let header = Header { kind: Kind::Data, suite: Suite::Aes256Gcm, epoch: 7, repository: [3; 16], salt: [9; 32] };
         let bytes = header.encode();
         assert_eq!(Header::decode(&bytes), Ok(header));
         for at in [0, 7, 8, 9, 10, 11, 14, 15] {

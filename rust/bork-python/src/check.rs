@@ -2,9 +2,9 @@
 
 use crate::error::to_python;
 use crate::events::{fetched, next_event};
+use crate::id_from;
 use crate::index::ChunkIndex;
 use crate::keys::Keys;
-use crate::id_from;
 use crate::plan::{self, Plan};
 use bork_engine::check::{CheckEngine as Engine, CheckPlan};
 use pyo3::prelude::*;
@@ -56,7 +56,10 @@ fn compile(dict: &Bound<'_, PyDict>) -> PyResult<CheckPlan> {
     let plan = CheckPlan {
         threads: plan::threads(p.get("threads")?),
         packs: packs.iter().map(|(name, length)| Ok((id_from(name, "pack")?, *length))).collect::<PyResult<_>>()?,
-        archives: archives.into_iter().map(|(name, root)| Ok((name, id_from(&root, "root")?))).collect::<PyResult<_>>()?,
+        archives: archives
+            .into_iter()
+            .map(|(name, root)| Ok((name, id_from(&root, "root")?)))
+            .collect::<PyResult<_>>()?,
         verify_data: p.get("verify_data")?,
     };
     p.finish()?;

@@ -80,8 +80,7 @@ fn to_python(py: Python<'_>, event: Event) -> PyResult<Py<PyAny>> {
             Py::new(py, StoreIndex { token, name, data })?.into_any()
         }
         Event::Fetch(token, ranges) => {
-            let ranges =
-                ranges.iter().map(|range| (bytes(py, &range.pack), range.offset, range.length)).collect();
+            let ranges = ranges.iter().map(|range| (bytes(py, &range.pack), range.offset, range.length)).collect();
             Py::new(py, Fetch { token, ranges })?.into_any()
         }
         Event::Lines(data) => Py::new(py, Lines { data: bytes(py, &data) })?.into_any(),

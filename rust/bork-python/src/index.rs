@@ -3,7 +3,7 @@
 use crate::error::to_python;
 use crate::id_from;
 use crate::keys::Keys;
-use bork_engine::index::{ChunkIndex as Index, IndexedPack, build_table};
+use bork_engine::index::{ChunkIndex as Index, IndexedPack};
 use bork_engine::pack::{open_toc, tail_length};
 use pyo3::prelude::*;
 use pyo3::pybacked::PyBackedBytes;
@@ -50,8 +50,7 @@ impl ChunkIndex {
     ) -> PyResult<()> {
         let name = id_from(pack_name, "pack_name")?;
         let (_, _, objects) = open_toc(&keys.0, pack_length, &head, &tail).map_err(to_python)?;
-        let table = build_table(&[IndexedPack { name, length: pack_length, objects }], &[]);
-        self.0.add_plain(table).map_err(to_python)
+        self.0.adopt(IndexedPack { name, length: pack_length, objects }).map_err(to_python)
     }
 
     #[staticmethod]

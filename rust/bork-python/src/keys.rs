@@ -30,7 +30,12 @@ impl Keys {
     }
 
     #[staticmethod]
-    fn open(py: Python<'_>, key_object: PyBackedBytes, passphrase: PyBackedBytes, repository_id: &[u8]) -> PyResult<Self> {
+    fn open(
+        py: Python<'_>,
+        key_object: PyBackedBytes,
+        passphrase: PyBackedBytes,
+        repository_id: &[u8],
+    ) -> PyResult<Self> {
         let id = id_from(repository_id, "repository_id")?;
         let keys = py.detach(|| Secrets::open(&key_object, &passphrase, &id)).map_err(to_python)?;
         Ok(Keys(Arc::new(keys)))

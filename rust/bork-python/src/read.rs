@@ -10,12 +10,12 @@ use bork_core::render::{ArchiveKeys, Format};
 use bork_core::writer::Options as WriteOptions;
 use bork_engine::error::EngineError;
 use bork_engine::read::{ListFormat, Mode, ReadEngine as Engine, ReadPlan};
-use std::path::PathBuf;
-use std::sync::Mutex;
 use pyo3::prelude::*;
 use pyo3::pybacked::PyBackedBytes;
 use pyo3::types::{PyBytes, PyDict};
+use std::path::PathBuf;
 use std::sync::Arc;
+use std::sync::Mutex;
 
 /// Reads an archive.
 #[pyclass(frozen, module = "bork.core._native")]

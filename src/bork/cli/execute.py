@@ -148,9 +148,7 @@ class _Run:
         self.show_rc = values.flag("show_rc")
         for warning in values.deprecated:
             self.console.talk(warning)
-        invocation = Invocation(
-            self.program, self.argv, module.COMMAND, values, rules, self.console, self.environment, signals
-        )
+        invocation = Invocation(self.argv, module.COMMAND, values, rules, self.console, self.environment, signals)
         return self._command(module, invocation)
 
     def _command(self, module: ModuleType, invocation: Invocation) -> int:

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import os
-from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, NoReturn
 
 from bork.cli import location as locations
 from bork.cli.exit_codes import Warnings
-from bork.cli.parser import BadArguments, Values
+from bork.cli.parser import BadArguments, Values, program_name
 from bork.errors import NotAvailable
 
 if TYPE_CHECKING:
@@ -28,19 +27,28 @@ if TYPE_CHECKING:
     from bork.operations.selection import ArchiveFilter, ItemLines
 
 
-@dataclass(slots=True)
 class Invocation:
     """Handed to ``run`` of a command's module."""
 
-    program: str
-    argv: tuple[str, ...]  # the whole command line, with the program, for the archive's metadata
-    command: Command
-    values: Values
-    rules: Rules
-    console: Console
-    environment: Environment
-    signals: Signals
-    warnings: Warnings = field(default_factory=Warnings)
+    def __init__(
+        self,
+        argv: tuple[str, ...],  # the whole command line, with the program, for the archive's metadata
+        command: Command,
+        values: Values,
+        rules: Rules,
+        console: Console,
+        environment: Environment,
+        signals: Signals,
+    ) -> None:
+        self.program = program_name(argv[0])
+        self.argv = argv
+        self.command = command
+        self.values = values
+        self.rules = rules
+        self.console = console
+        self.environment = environment
+        self.signals = signals
+        self.warnings = Warnings()
 
     def fail(self, message: str) -> NoReturn:
         """Refuse the command line: one line, exit code 2."""

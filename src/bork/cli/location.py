@@ -15,10 +15,11 @@ from typing import NamedTuple
 _CHARACTERS = r"(?:[^:]|:(?!:))+"
 _ARCHIVE = r"(?:::(?P<archive>[^/]+))?\Z"
 _HOST = r"(?:(?P<user>[^@:/]+)@)?(?P<host>(?!\[)[^:/]+(?<!\])|\[[0-9a-fA-F:.]+\])"
-_SSH = re.compile(rf"ssh://{_HOST}(?::(?P<port>\d+))?(?P<path>/{_CHARACTERS}){_ARCHIVE}", re.DOTALL)
-_FILE = re.compile(rf"file://(?P<path>[^/]*/{_CHARACTERS}){_ARCHIVE}", re.DOTALL)
-_SCP_OR_LOCAL = re.compile(rf"(?![A-Za-z0-9+.-]+://)(?:{_HOST}:)?(?!:|//)(?P<path>{_CHARACTERS}){_ARCHIVE}", re.DOTALL)
-_FROM_ENVIRONMENT = re.compile(r"(?:::(?P<archive>[^/]+)?)?\Z", re.DOTALL)
+# Compiled when they are used: that takes longer than to parse a location with them.
+_SSH = rf"ssh://{_HOST}(?::(?P<port>\d+))?(?P<path>/{_CHARACTERS}){_ARCHIVE}"
+_FILE = rf"file://(?P<path>[^/]*/{_CHARACTERS}){_ARCHIVE}"
+_SCP_OR_LOCAL = rf"(?![A-Za-z0-9+.-]+://)(?:{_HOST}:)?(?!:|//)(?P<path>{_CHARACTERS}){_ARCHIVE}"
+_FROM_ENVIRONMENT = r"(?:::(?P<archive>[^/]+)?)?\Z"
 
 
 class Location(NamedTuple):
@@ -62,7 +63,7 @@ def parse(
     location = _parse(replaced)
     if location is not None:
         return location
-    match = _FROM_ENVIRONMENT.match(replaced)
+    match = re.match(_FROM_ENVIRONMENT, replaced, re.DOTALL)
     repository = default_repository() if match else None
     if match is None or repository is None:
         return None
@@ -71,16 +72,18 @@ def parse(
 
 
 def _parse(text: str) -> Location | None:
-    if match := _SSH.match(text):
+    if text.startswith("ssh://"):
+        match = re.match(_SSH, text, re.DOTALL)
+        if match is None:
+            return None
         port = int(match["port"]) if match["port"] else None
         return Location("ssh", _normalize(match["path"]), match["archive"], match["user"], _bare(match["host"]), port)
-    if match := _FILE.match(text):
-        return Location("file", _normalize(match["path"]), match["archive"])
-    if match := _SCP_OR_LOCAL.match(text):
-        protocol = "ssh" if match["host"] else "file"
-        path = _normalize(match["path"])
-        return Location(protocol, path, match["archive"], match["user"], _bare(match["host"]))
-    return None
+    match = re.match(_FILE if text.startswith("file://") else _SCP_OR_LOCAL, text, re.DOTALL)
+    if match is None:
+        return None
+    parts = match.groupdict()
+    protocol = "ssh" if parts.get("host") else "file"
+    return Location(protocol, _normalize(match["path"]), match["archive"], parts.get("user"), _bare(parts.get("host")))
 
 
 def _bare(host: str | None) -> str | None:

@@ -8,7 +8,6 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Iterator
-from dataclasses import dataclass, field
 from typing import cast
 
 from bork.errors import PatternInvalid
@@ -18,12 +17,12 @@ STYLES = ("fm", "sh", "re", "pp", "pf")
 _ACTIONS = {"-": "-", "!": "!", "+": "+", "R": "R", "r": "R", "P": "P", "p": "P"}
 
 
-@dataclass(slots=True)
 class Rules:
     """What ``-e``, ``--exclude-from``, ``--pattern`` and ``--patterns-from`` add up to, in their order."""
 
-    patterns: list[Pattern] = field(default_factory=list)
-    roots: list[str] = field(default_factory=list)
+    def __init__(self) -> None:
+        self.patterns: list[Pattern] = []
+        self.roots: list[str] = []
 
     def exclude(self, text: str) -> None:
         """``--exclude``: not even looked into, and ``fm:`` where no style is named."""

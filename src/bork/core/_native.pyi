@@ -5,7 +5,7 @@ Buffers go in, ``bytes`` or buffer objects come out. The GIL is released in ever
 """
 
 from collections.abc import Sequence
-from typing import final
+from typing import TypeAlias, final
 
 from typing_extensions import Buffer
 
@@ -38,9 +38,9 @@ class Keys:
     def archive_name(self, name: bytes) -> bytes:
         """Keyed hash of an archive's name: the name of its head in ``archives/``.  # 32 bytes"""
     def seal_head(self, name: bytes, plain: bytes) -> bytes:
-        """The bytes of an archive head object. See docs/format/archive.md."""
+        """The bytes of the head object of the archive called ``name``. See docs/format/archive.md."""
     def open_head(self, object_name: bytes, data: bytes) -> bytes:
-        """The plain JSON of a head. ``object_name`` (32 bytes) is bound to it. Raises IntegrityError."""
+        """The plain JSON of the head stored as ``object_name`` (32 bytes), which is bound to it. Raises IntegrityError."""
 
 # ---- index -------------------------------------------------------------------------------------------------------
 
@@ -62,9 +62,10 @@ class ChunkIndex:
         """Names of all packs known.  # 32 bytes each"""
     def forget_packs(self, names: Sequence[bytes]) -> None:
         """Treat chunks of these packs as absent (the storage does not hold them)."""
-    def __len__(self) -> int: ...
+    def __len__(self) -> int:
+        """Number of chunk records, those of forgotten packs included."""
     def totals(self) -> tuple[int, int, int]:
-        """(unique chunks, their plain bytes, their stored bytes)."""
+        """(unique chunks, their plain bytes, their stored bytes), with what an engine of this process has added."""
 
 # ---- events of every engine --------------------------------------------------------------------------------------
 
@@ -131,7 +132,7 @@ class Done:
 
     outcome: dict[str, int | bytes | None]
 
-Event = StorePack | StoreIndex | Fetch | Lines | Data | Problem | Done
+Event: TypeAlias = StorePack | StoreIndex | Fetch | Lines | Data | Problem | Done
 
 # ---- engines -----------------------------------------------------------------------------------------------------
 # Each is a state machine: call next_event() until Done. It blocks (without the GIL) at most ``timeout_s`` seconds and

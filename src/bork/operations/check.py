@@ -1,7 +1,7 @@
 """Find out whether everything that was stored is still what it was.
 
-The repository part needs no key: names are hashes. With ``verify_data`` it also opens every object of every pack, in the
-same pass. The archives part follows every reference from every head. Nothing is changed.
+The repository part needs no key: names are hashes. With ``verify_data`` it also opens every object of every pack, in
+the same pass. The archives part follows every reference from every head. Nothing is changed.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 //! Reading content: small files in one go, large files in buffers that any worker may cut up further.
 
 use super::options::Changed;
-use super::worker::{BodyBytes, Shared, UnitState};
+use super::shared::{BodyBytes, Shared, UnitState};
 use crate::chunker::Chunker;
 use crate::problem::Problem;
 use crate::seam::{ChunkSink, Stop};
@@ -15,12 +15,15 @@ use std::os::fd::BorrowedFd;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 
+/// Work of the other half that wants a worker's sink.
+pub type Call<S> = Box<dyn FnOnce(&mut S) -> Result<(), Stop> + Send>;
+
 /// Work that any worker can do.
 pub enum Task<S> {
     /// Identify and store the chunks of one buffer of a large file.
     Chunks(ChunkTask),
     /// Something that the other half wants done, with a worker's sink.
-    Call(Box<dyn FnOnce(&mut S) -> Result<(), Stop> + Send>),
+    Call(Call<S>),
     /// End of the run.
     Exit,
 }
@@ -179,12 +182,7 @@ impl From<Stop> for ReadFault {
 
 /// Reads a whole file of about `expected` bytes into `scratch`, which only grows, so that it is not cleared each time.
 /// Returns the length, or `None` if it is longer than `limit`.
-pub fn read_small(
-    fd: BorrowedFd<'_>,
-    expected: u64,
-    limit: usize,
-    scratch: &mut Vec<u8>,
-) -> io::Result<Option<usize>> {
+pub fn read_small(fd: BorrowedFd<'_>, expected: u64, limit: usize, scratch: &mut Vec<u8>) -> io::Result<Option<usize>> {
     let mut length = 0;
     let mut room = (expected as usize + 1).min(limit + 1);
     loop {

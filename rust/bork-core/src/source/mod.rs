@@ -15,6 +15,8 @@ mod file;
 mod hardlinks;
 mod list;
 mod options;
+mod regular;
+mod shared;
 mod status;
 mod worker;
 
@@ -22,5 +24,6 @@ pub use change::{FilesCache, Unchanged};
 pub use file::Task;
 pub use list::PathList;
 pub use options::{Changed, SourceOptions, Stdin};
+pub use shared::{BodyBytes, Progress, Shared, UnitResult, WINDOW_UNITS};
 pub use status::{LineFormat, escape_json, printable};
-pub use worker::{BodyBytes, Progress, Shared, UnitResult, Worker, WINDOW_UNITS};
+pub use worker::Worker;

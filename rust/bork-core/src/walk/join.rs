@@ -49,11 +49,8 @@ impl<P: Previous> Join<P> {
         self.body = None;
         while let Some(leaf) = &self.leaf {
             let path = std::mem::take(&mut self.path);
-            let reader = if self.position == 0 {
-                LeafReader::new(leaf)
-            } else {
-                LeafReader::resume(leaf, self.position, path)
-            };
+            let reader =
+                if self.position == 0 { LeafReader::new(leaf) } else { LeafReader::resume(leaf, self.position, path) };
             let advanced = reader.and_then(|mut reader| {
                 let body = reader.advance()?.map(|body| body.len());
                 Ok((body, reader.position(), reader.into_path()))

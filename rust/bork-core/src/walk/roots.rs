@@ -73,7 +73,8 @@ mod tests {
 
     #[test]
     fn roots_are_sorted_and_nested_ones_are_covered() {
-        let roots = vec![root("/home/a", "home/a"), root("/etc", "etc"), root("/home", "home"), root("/home-2", "home-2")];
+        let roots =
+            vec![root("/home/a", "home/a"), root("/etc", "etc"), root("/home", "home"), root("/home-2", "home-2")];
         let sorted = sort_roots(roots).expect("no conflict");
         assert_eq!(sorted, [root("/etc", "etc"), root("/home", "home"), root("/home-2", "home-2")]);
     }

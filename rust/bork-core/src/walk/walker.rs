@@ -159,7 +159,8 @@ impl<P: Previous> Walker<P> {
             unit.push(&dir, &name, EntryKind::Failed(problem), None);
             return;
         }
-        let (device, is_directory) = stat.map_or((0, false), |stat| (stat.device, stat.mode & 0o170_000 == TYPE_DIRECTORY));
+        let (device, is_directory) =
+            stat.map_or((0, false), |stat| (stat.device, stat.mode & 0o170_000 == TYPE_DIRECTORY));
         self.root_device = device;
         let kind = if is_directory { NameKind::Directory } else { NameKind::Other };
         self.visit(&dir, &name, kind, device, false, unit);

@@ -22,6 +22,9 @@ use std::sync::atomic::Ordering;
 /// Bytes of `--list` lines that are collected before they are handed to the driver.
 const LINES_LENGTH: usize = 64 << 10;
 
+/// A directory, and a name in it.
+type Place<'a> = (Arc<Directory>, &'a [u8]);
+
 /// Another name of something that was restored.
 enum Linked {
     File(Arc<FileState>),
@@ -129,10 +132,9 @@ impl Extract {
             Ok(place) => place,
             Err(problem) => return Ok(Err(problem)),
         };
-        if let (Some(link), false) = (item.link, item.is_directory()) {
-            if self.link_again(link.group, place.as_ref()) {
-                return Ok(Ok(()));
-            }
+        let link = item.link.filter(|_| !item.is_directory());
+        if link.is_some_and(|link| self.link_again(link.group, place.as_ref())) {
+            return Ok(Ok(()));
         }
         if item.is_file() {
             return self.file(place, full_path, item).map(Ok);
@@ -168,7 +170,7 @@ impl Extract {
     }
 
     /// The directory that an item belongs in, and its name there. Leaves directories that are complete.
-    fn enter_parent<'a>(&mut self, path: &'a [u8]) -> Result<Option<(Arc<Directory>, &'a [u8])>, Problem> {
+    fn enter_parent<'a>(&mut self, path: &'a [u8]) -> Result<Option<Place<'a>>, Problem> {
         let Some(writer) = &self.writer else { return Ok(None) };
         let (parent, name) = match path.iter().rposition(|byte| *byte == b'/') {
             Some(at) => (&path[..at], &path[at + 1..]),
@@ -192,7 +194,7 @@ impl Extract {
     }
 
     /// Whether the item is a further name of something restored before.
-    fn link_again(&mut self, group: u64, place: Option<&(Arc<Directory>, &[u8])>) -> bool {
+    fn link_again(&mut self, group: u64, place: Option<&Place<'_>>) -> bool {
         let Some((linked, left)) = self.links.get_mut(&group) else { return false };
         if let (Some((directory, name)), Some(writer)) = (place, &self.writer) {
             match linked {
@@ -218,12 +220,7 @@ impl Extract {
         }
     }
 
-    fn file(
-        &mut self,
-        place: Option<(Arc<Directory>, &[u8])>,
-        full_path: &[u8],
-        item: Item,
-    ) -> Result<(), Stop> {
+    fn file(&mut self, place: Option<Place<'_>>, full_path: &[u8], item: Item) -> Result<(), Stop> {
         let place = match (&self.writer, place) {
             (Some(writer), Some((directory, name))) => Some((writer.clone(), directory, name.to_vec())),
             _ => None,

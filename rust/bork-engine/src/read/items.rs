@@ -11,10 +11,7 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 /// Calls `each` with every wanted item. A node that cannot be read ends the run: nobody can say what was in it.
-pub fn for_each(
-    reading: &Arc<Reading>,
-    mut each: impl FnMut(&[u8], Item) -> Result<(), Stop>,
-) -> Result<(), Stop> {
+pub fn for_each(reading: &Arc<Reading>, mut each: impl FnMut(&[u8], Item) -> Result<(), Stop>) -> Result<(), Stop> {
     let plan = &reading.plan;
     let mut stream = LeafStream::new(object_reader(reading), plan.root, plan.filter.paths.prefixes());
     loop {

@@ -33,7 +33,8 @@ pub fn run(reading: &Arc<Reading>, list: &ListFormat) -> Result<(), Stop> {
     let Some(format) = list.format.lock().expect("no holder panics").take() else { return Ok(()) };
     let mut renderer = if list.json_lines { Renderer::json_lines(format) } else { Renderer::text(format) };
     let uses = if renderer.format().needs().unique { count_uses(reading)? } else { Uses::new() };
-    let mut lister = Lister { reading, links: HashMap::new(), reader: object_reader(reading), lists: object_reader(reading), uses };
+    let mut lister =
+        Lister { reading, links: HashMap::new(), reader: object_reader(reading), lists: object_reader(reading), uses };
     let mut out = Vec::with_capacity(LINES_LENGTH + 4096);
     for_each(reading, |path, item| {
         reading.items.fetch_add(1, Ordering::Relaxed);

@@ -60,12 +60,12 @@ enum Opened {
     Large(Arc<LargeFile>),
 }
 
+/// Further names of a file.
 #[derive(Default)]
-enum Links {
-    #[default]
-    Waiting,
-    Done,
-    Failed,
+struct Links {
+    /// The file is there: names can be made at once.
+    complete: bool,
+    waiting: Vec<(Arc<Directory>, Vec<u8>)>,
 }
 
 /// A regular file on its way.
@@ -77,7 +77,7 @@ pub struct FileState {
     file: Mutex<Option<Opened>>,
     remaining: AtomicUsize,
     problem: Mutex<Option<Problem>>,
-    links: Mutex<(Links, Vec<(Arc<Directory>, Vec<u8>)>)>,
+    links: Mutex<Links>,
 }
 
 impl FileState {
@@ -113,9 +113,10 @@ impl FileState {
     /// Makes another name of this file, now or when it is complete.
     pub fn link(&self, directory: Arc<Directory>, name: Vec<u8>) {
         let mut links = self.links.lock().expect("no holder panics");
-        match links.0 {
-            Links::Waiting => links.1.push((directory, name)),
-            Links::Done | Links::Failed => self.make_link(&directory, &name),
+        if links.complete {
+            self.make_link(&directory, &name);
+        } else {
+            links.waiting.push((directory, name));
         }
     }
 
@@ -131,16 +132,16 @@ impl FileState {
         if self.remaining.fetch_sub(1, Ordering::AcqRel) != 1 {
             return Ok(());
         }
-        if let Some((writer, directory, name)) = &self.place {
-            if let Err(problem) = self.complete(writer, directory, name) {
-                self.fail(problem);
-            }
+        if let Some((writer, directory, name)) = &self.place
+            && let Err(problem) = self.complete(writer, directory, name)
+        {
+            self.fail(problem);
         }
         let problem = self.problem.lock().expect("no holder panics").take();
         let waiting = {
             let mut links = self.links.lock().expect("no holder panics");
-            links.0 = if problem.is_some() { Links::Failed } else { Links::Done };
-            std::mem::take(&mut links.1)
+            links.complete = true;
+            std::mem::take(&mut links.waiting)
         };
         for (directory, name) in waiting {
             self.make_link(&directory, &name);

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from bork.cli import formats, report
+from bork.cli import formats
 from bork.cli.archive_values import ArchiveValues
 from bork.cli.options import Command, Option, Positional, archive_filters_group, exclusion_group
 from bork.cli.patterns import path_arguments
@@ -102,6 +102,8 @@ def _list_archives(invocation: Invocation, location: Location) -> None:
     listing = operation.archives(access, invocation.archive_filter())
     console = invocation.console
     if as_json:
+        from bork.cli import report
+
         keys = formats.keys_of(text)
         document = report.repository_json(
             listing.repository_id.hex(),

@@ -1,0 +1,32 @@
+"""The threat model names the tests that prove it, and they are there."""
+
+import re
+
+from pages import ROOT, first_codes, rows, section
+
+THREAT_MODEL = ROOT / "docs" / "threat-model.md"
+NOT_PROVEN = "not proven yet"
+
+
+def test_every_claim_names_tests_that_exist_or_says_that_it_is_not_proven() -> None:
+    there = set()
+    for directory, pattern, definition in (
+        (ROOT / "tests", "*.py", r"def (test_\w+)"),
+        (ROOT / "rust", "*.rs", r"fn (\w+)"),
+    ):
+        for path in directory.rglob(pattern):
+            there.update(re.findall(definition, path.read_text()))
+    claims = rows(section(THREAT_MODEL, "What is promised"))
+    assert claims
+    for claim in claims:
+        proofs = re.findall(r"`(\w+)`", claim[-1])
+        assert proofs or NOT_PROVEN in claim[-1], claim[0]
+        assert [proof for proof in proofs if proof not in there] == [], claim[0]
+
+
+def test_the_glossary_explains_every_word_of_the_data_path() -> None:
+    words = {word for cell in first_codes((ROOT / "GLOSSARY.md").read_text()) for word in cell.split(", ")}
+    path = {"walk", "chunk", "identify", "dedup", "compress", "seal", "pack", "store"}
+    back = {"fetch", "open", "decompress", "verify", "write"}
+    things = {"repository", "archive", "item", "chunk id", "object", "index", "session", "generation", "key"}
+    assert path | back | things | {"passphrase", "put", "get", "encode", "decode"} <= words

@@ -1,0 +1,283 @@
+"""Trees that break programs: deeper than PATH_MAX, wider than memory, unreadable, or with the kernel's own files in them."""
+
+import os
+import resource
+import shutil
+import subprocess
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+
+from tests.conftest import Bork
+from tests.real.disks import run, unmount
+from tests.real.program import MIB, as_nobody, assert_clear, measured
+
+MEMORY_MAX = 200 * MIB
+PASSPHRASE = {"BORK_PASSPHRASE": "x"}
+
+
+@pytest.fixture
+def repository(bork: Bork, memory_disk: Path) -> Path:
+    bork("init", "--encryption", "repokey", memory_disk / "repository")
+    return memory_disk / "repository"
+
+
+# ---- deep --------------------------------------------------------------------------------------------------------
+
+
+def make_chain(root: Path, names: list[bytes]) -> None:
+    """Directories inside each other, a file at the bottom: by descriptors, since the path is too long for the kernel."""
+    here = os.open(root, os.O_RDONLY)
+    for name in names:
+        os.mkdir(name, dir_fd=here)
+        below = os.open(name, os.O_RDONLY, dir_fd=here)
+        os.close(here)
+        here = below
+    file = os.open("bottom", os.O_CREAT | os.O_WRONLY, dir_fd=here)
+    os.write(file, b"deep down")
+    for handle in (file, here):
+        os.close(handle)
+
+
+def follow_chain(root: Path, names: list[bytes]) -> bytes:
+    """The content of the file at the bottom."""
+    here = os.open(root, os.O_RDONLY)
+    for name in names:
+        below = os.open(name, os.O_RDONLY | os.O_NOFOLLOW, dir_fd=here)
+        os.close(here)
+        here = below
+    file = os.open("bottom", os.O_RDONLY, dir_fd=here)
+    try:
+        return os.read(file, 100)
+    finally:
+        os.close(file)
+        os.close(here)
+
+
+CHAINS = {
+    "40 names of 255 bytes": [b"%02d" % number + b"n" * 253 for number in range(40)],
+    "250 names of 255 bytes": [b"n" * 255] * 250,
+    "2000 short names": [b"%d" % (number % 7) for number in range(2_000)],
+}
+
+
+@pytest.mark.parametrize("names", CHAINS.values(), ids=CHAINS)
+def test_a_tree_deeper_than_the_kernels_longest_path_comes_back(
+    names: list[bytes], repository: Path, memory_disk: Path
+) -> None:
+    for directory in ("source", "restored"):
+        (memory_disk / directory).mkdir()
+    make_chain(memory_disk / "source", names)
+    stored = measured("create", f"{repository}::one", ".", cwd=memory_disk / "source")
+    assert (stored.code, stored.err) == (0, b"")
+    again = measured("create", f"{repository}::two", ".", cwd=memory_disk / "source")
+    assert (again.code, again.err) == (0, b"")
+    listed = measured("list", "--short", f"{repository}::two")
+    assert listed.out.splitlines()[-1] == b"/".join([*names, b"bottom"])
+    restored = measured("extract", f"{repository}::two", cwd=memory_disk / "restored")
+    assert (restored.code, restored.err) == (0, b"")
+    assert follow_chain(memory_disk / "restored", names) == b"deep down"
+    for ended in (stored, again, listed, restored):
+        assert ended.peak_bytes < MEMORY_MAX
+        assert ended.seconds < 5
+
+
+def test_a_tree_deeper_than_the_limit_of_open_files_comes_back(repository: Path, memory_disk: Path) -> None:
+    names = [b"%d" % (number % 7) for number in range(600)]
+    for directory in ("source", "restored"):
+        (memory_disk / directory).mkdir()
+    make_chain(memory_disk / "source", names)
+    limits = {resource.RLIMIT_NOFILE: 256}
+    for words, place in ((("create", f"{repository}::one", "."), "source"), (("extract", f"{repository}::one"), "restored")):
+        ended = measured(*words, cwd=memory_disk / place, limits=limits)
+        assert (ended.code, ended.err) == (0, b""), words
+    assert follow_chain(memory_disk / "restored", names) == b"deep down"
+
+
+def test_a_path_longer_than_the_format_allows_is_named_and_the_rest_is_stored(
+    repository: Path, memory_disk: Path, bork: Bork
+) -> None:
+    (memory_disk / "source").mkdir()
+    make_chain(memory_disk / "source", [b"n" * 255] * 260)
+    (memory_disk / "source" / "zz-after").write_bytes(b"stored")
+    ended = measured("create", f"{repository}::one", ".", cwd=memory_disk / "source")
+    assert ended.code == 1
+    assert ended.err.count(b"\n") == 1
+    assert b"longer than" in ended.err
+    assert b"zz-after" in bork("list", "--short", f"{repository}::one").stdout
+
+
+# ---- wide --------------------------------------------------------------------------------------------------------
+
+
+def make_wide(directory: Path, count: int) -> None:
+    directory.mkdir()
+    handle = os.open(directory, os.O_RDONLY)
+    for number in range(count):
+        os.close(os.open(f"entry-{number:07}", os.O_CREAT | os.O_WRONLY, 0o644, dir_fd=handle))
+    os.close(handle)
+
+
+@pytest.mark.parametrize(
+    "count",
+    [
+        100_000,
+        pytest.param(
+            1_000_000,
+            marks=[
+                pytest.mark.skipif("BORK_SLOW_TESTS" not in os.environ, reason="only with BORK_SLOW_TESTS=1"),
+                pytest.mark.may_skip("takes minutes"),
+                pytest.mark.timeout(900),
+            ],
+        ),
+    ],
+)
+def test_a_directory_of_a_hundred_thousand_entries_takes_little_memory(
+    count: int, repository: Path, tmp_path: Path
+) -> None:
+    source, restored = tmp_path / "source", tmp_path / "restored"
+    make_wide(source, count)
+    restored.mkdir()
+    for words, place in (
+        (("create", f"{repository}::one", "."), source),
+        (("create", f"{repository}::two", "."), source),
+        (("list", f"{repository}::two"), source),
+        (("extract", f"{repository}::two"), restored),
+        (("check", "--verify-data", repository), source),
+    ):
+        ended = measured(*words, cwd=place, timeout_s=300)
+        assert (ended.code, ended.err) == (0, b""), words
+        assert ended.peak_bytes < MEMORY_MAX, words
+    assert sum(1 for _ in os.scandir(restored)) == count
+    for directory in (source, restored):
+        shutil.rmtree(directory)
+
+
+# ---- the kernel's own file systems -------------------------------------------------------------------------------
+
+
+@contextmanager
+def bound(source: str, point: Path) -> Iterator[None]:
+    point.mkdir()
+    run("mount", "--bind", source, point)
+    try:
+        yield
+    finally:
+        unmount(point)
+
+
+@pytest.mark.needs("root", "mount")
+def test_proc_sys_and_dev_inside_a_tree_are_kept_as_empty_directories(
+    repository: Path, memory_disk: Path, bork: Bork
+) -> None:
+    root = memory_disk / "root"
+    (root / "usr").mkdir(parents=True)
+    (root / "usr" / "file").write_bytes(b"kept")
+    with bound("/proc", root / "proc"), bound("/sys", root / "sys"), bound("/dev", root / "dev"):
+        ended = measured("create", f"{repository}::one", ".", cwd=root, timeout_s=20)
+        assert (ended.code, ended.err) == (0, b"")
+        assert ended.seconds < 5
+    listed = bork("list", "--short", f"{repository}::one").stdout.split()
+    assert [name for name in listed if name.startswith((b"proc", b"sys"))] == [b"proc", b"sys"]
+    assert b"dev" in listed
+    assert b"usr/file" in listed
+
+
+@pytest.mark.parametrize("path", ["/proc/version", "/proc/sys/kernel/ostype", "/sys/kernel/mm"])
+def test_a_path_in_proc_or_sys_that_was_named_is_read(path: str, repository: Path, bork: Bork) -> None:
+    said = bork("create", f"{repository}::one", path, exit_code=None)
+    assert_clear(said.returncode, said.stderr)
+    listed = bork("list", "--short", f"{repository}::one").stdout.decode().split()
+    assert path.lstrip("/") in listed
+    if Path(path).is_dir():
+        assert len(listed) > 1
+    else:
+        assert said.returncode == 0
+        restored = bork("extract", "--stdout", f"{repository}::one").stdout
+        assert restored == Path(path).read_bytes()
+
+
+@pytest.mark.needs("root", "mount")
+def test_one_file_system_keeps_mount_points_as_empty_directories(repository: Path, memory_disk: Path, bork: Bork) -> None:
+    root, other = memory_disk / "root", memory_disk / "root" / "mounted"
+    other.mkdir(parents=True)
+    (root / "here").write_bytes(b"here")
+    run("mount", "-t", "tmpfs", "tmpfs", other)
+    try:
+        (other / "there").write_bytes(b"there")
+        bork("create", "--one-file-system", f"{repository}::inside", ".", cwd=root)
+        bork("create", f"{repository}::all", ".", cwd=root)
+        bork("create", "--one-file-system", f"{repository}::named", ".", "mounted", cwd=root)
+    finally:
+        unmount(other)
+    names = {name: bork("list", "--short", f"{repository}::{name}").stdout.split() for name in ("inside", "all")}
+    assert names["inside"] == [b".", b"here", b"mounted"]
+    assert names["all"] == [b".", b"here", b"mounted", b"mounted/there"]
+
+
+# ---- unreadable --------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.needs("root")
+def test_what_a_user_may_not_read_is_named_and_the_rest_is_stored(open_directory: Path) -> None:
+    source = open_directory / "source"
+    for name in ("readable", "secret directory", "listable"):
+        (source / name).mkdir(parents=True)
+        (source / name / "file").write_bytes(name.encode())
+    (source / "secret file").write_bytes(b"not for you")
+    (source / "secret file").chmod(0)
+    (source / "secret directory").chmod(0)
+    (source / "listable").chmod(0o444)  # names can be read, what they stand for cannot
+    environment = {**os.environ, **PASSPHRASE, "HOME": str(open_directory / "home")}
+    (open_directory / "home").mkdir(mode=0o777)
+    (open_directory / "home").chmod(0o777)
+    repository = open_directory / "repository"
+    user = {"cwd": source, "env": environment, "before": as_nobody}
+    assert measured("init", "--encryption", "repokey", repository, **user).code == 0  # type: ignore[arg-type]
+    ended = measured("create", "--list", f"{repository}::one", ".", **user)  # type: ignore[arg-type]
+    assert ended.code == 1
+    assert_clear(ended.code, ended.err)
+    for path in (b"secret file", b"secret directory", b"listable/file"):
+        assert any(line.startswith(path + b": ") for line in ended.err.splitlines()), path
+        assert b"E " + path in ended.err + ended.out
+    listed = measured("list", "--short", f"{repository}::one", **user).out.splitlines()  # type: ignore[arg-type]
+    assert b"readable/file" in listed
+    assert b"secret file" not in listed
+    assert measured("check", "--verify-data", repository, **user).code == 0  # type: ignore[arg-type]
+
+
+def test_a_root_that_is_not_there_is_named_and_the_others_are_stored(repository: Path, memory_disk: Path, bork: Bork) -> None:
+    (memory_disk / "there").write_bytes(b"there")
+    said = bork("create", f"{repository}::one", "there", "not there", "there/below a file", cwd=memory_disk, exit_code=1)
+    assert said.stderr.count(b"\n") == 2
+    assert bork("list", "--short", f"{repository}::one").stdout == b"there\n"
+
+
+def test_a_fifo_in_the_tree_or_as_a_root_never_blocks(repository: Path, memory_disk: Path, bork: Bork) -> None:
+    os.mkfifo(memory_disk / "fifo")
+    (memory_disk / "tree").mkdir()
+    os.mkfifo(memory_disk / "tree" / "fifo")
+    started = time.monotonic()
+    bork("create", f"{repository}::one", "fifo", "tree", cwd=memory_disk)
+    assert time.monotonic() - started < 5
+    assert bork("list", "--short", f"{repository}::one").stdout.split() == [b"fifo", b"tree", b"tree/fifo"]
+
+
+@pytest.mark.needs("losetup", "loop")
+def test_a_block_device_is_stored_as_a_node_and_read_only_with_read_special(
+    repository: Path, memory_disk: Path, bork: Bork
+) -> None:
+    image = memory_disk / "image"
+    content = os.urandom(3 * MIB)
+    image.write_bytes(content)
+    device = subprocess.run(["losetup", "--find", "--show", image], capture_output=True, check=True).stdout.decode().strip()
+    try:
+        bork("create", f"{repository}::node", device)
+        bork("create", "--read-special", f"{repository}::content", device)
+    finally:
+        run("losetup", "--detach", device)
+    assert bork("extract", "--stdout", f"{repository}::node").stdout == b""
+    assert bork("extract", "--stdout", f"{repository}::content").stdout == content
