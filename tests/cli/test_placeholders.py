@@ -28,12 +28,15 @@ VALUES = Placeholders(Environment({"BORG_HOSTNAME": "alpha", "BORG_USERNAME": "a
         ("{{literal}}", "{literal}"),
         ("{hostname:>8}|", "   alpha|"),
         ("{borgversion} {borgmajor} {borgminor} {borgpatch}", "1.4.99 1 1.4 1.4.99"),
-        ("{pid}", str(os.getpid())),
         ("/r::{utcnow:%H!%M}", "/r::08!12"),
     ],
 )
 def test_placeholders_are_replaced(text: str, expected: str) -> None:
     assert replace(text, VALUES) == expected
+
+
+def test_the_process_id_is_that_of_this_process() -> None:
+    assert replace("{pid}", VALUES) == str(os.getpid())
 
 
 def test_now_is_local() -> None:

@@ -66,9 +66,11 @@ def matches(expected: str, actual: str) -> bool:
 
 def section(page: Path, title: str) -> str:
     """The text below a heading, up to the next one of the same level or above."""
-    match = re.search(rf"^(#+) {re.escape(title)}\n(.*?)(?=^#{{1,2}} |\Z)", page.read_text(), re.MULTILINE | re.DOTALL)
-    assert match is not None, f"{page.name} has no section {title}"
-    return match[2]
+    text = page.read_text()
+    start = re.search(rf"^(#+) {re.escape(title)}$", text, re.MULTILINE)
+    assert start is not None, f"{page.name} has no section {title}"
+    end = re.compile(rf"^#{{1,{len(start[1])}}} ", re.MULTILINE).search(text, start.end())
+    return text[start.end() : end.start() if end else len(text)]
 
 
 def rows(text: str) -> list[list[str]]:

@@ -2,7 +2,7 @@
 
 import re
 
-from pages import ROOT, first_codes, rows, section
+from tests.docs.pages import ROOT, first_codes, rows, section
 
 THREAT_MODEL = ROOT / "docs" / "threat-model.md"
 NOT_PROVEN = "not proven yet"

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from pages import ROOT, USAGE, Command, commands, matches
+from tests.docs.pages import ROOT, USAGE, Command, commands, matches
 
 PAGES = [ROOT / "README.md", *sorted(USAGE.glob("*.md"))]
 PASSPHRASE = "correct horse battery staple"

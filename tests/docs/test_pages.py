@@ -15,7 +15,7 @@ from bork.cli.formats import ARCHIVE_KEYS, FIXED, ITEM_KEYS
 from bork.cli.options import COMMON, Command, Option
 from bork.cli.placeholders import NAMES
 from bork.errors import ITEM_WARNINGS, BorkError
-from pages import ROOT, USAGE, first_codes, rows, section
+from tests.docs.pages import ROOT, USAGE, first_codes, rows, section
 
 GENERAL = USAGE / "general.md"
 EXIT_CODES = USAGE / "exit-codes.md"

@@ -1,7 +1,5 @@
 """Real parts: mounted file systems, a repository in plain mode, and a judge over what came back."""
 
-import os
-import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -26,15 +24,6 @@ def memory_disk(tmp_path: Path) -> Iterator[Path]:
     mount_tmpfs(point, "size=512m")
     yield point
     unmount(point)
-
-
-@pytest.fixture
-def open_directory() -> Iterator[Path]:
-    """A directory that every user may enter and write, outside of pytest's private ones."""
-    directory = Path(tempfile.mkdtemp(prefix="bork-test-", dir="/tmp"))
-    directory.chmod(0o777)
-    yield directory
-    os.system(f"chattr -R -ia {directory} 2>/dev/null; rm -rf {directory}")
 
 
 @pytest.fixture

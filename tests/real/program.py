@@ -1,5 +1,6 @@
 """``bork`` as a process that can be watched: memory, time, signals, other users, limits. And what it may say."""
 
+import ctypes
 import os
 import re
 import resource
@@ -12,7 +13,7 @@ from pathlib import Path
 
 BORK = (sys.executable, "-m", "bork")
 MIB = 1 << 20
-NOBODY = 65534
+PR_SET_SECUREBITS, SECBIT_NOROOT_LOCKED, PR_SET_NO_NEW_PRIVS = 28, 3, 38
 CONTROL = re.compile(rb"[\x00-\x08\x0b-\x1f\x7f]")  # all but tab and newline
 
 
@@ -81,11 +82,12 @@ def _wait(child: subprocess.Popen[bytes], deadline: float) -> int:
         time.sleep(0.005)
 
 
-def as_nobody() -> None:
-    """For ``before``: become a user without any privilege."""
-    os.setgroups([])
-    os.setresgid(NOBODY, NOBODY, NOBODY)
-    os.setresuid(NOBODY, NOBODY, NOBODY)
+def without_privilege() -> None:
+    """For ``before``: root becomes an ordinary user. The number stays 0, so that it still reaches its own Python."""
+    libc = ctypes.CDLL(None, use_errno=True)
+    for option, value in ((PR_SET_SECUREBITS, SECBIT_NOROOT_LOCKED), (PR_SET_NO_NEW_PRIVS, 1)):
+        if libc.prctl(option, value, 0, 0, 0) != 0:
+            raise OSError(ctypes.get_errno(), "prctl")
 
 
 def assert_clear(code: int, err: bytes, what: object = "") -> None:

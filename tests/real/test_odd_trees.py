@@ -13,10 +13,9 @@ import pytest
 
 from tests.conftest import Bork
 from tests.real.disks import run, unmount
-from tests.real.program import MIB, as_nobody, assert_clear, measured
+from tests.real.program import MIB, assert_clear, measured, without_privilege
 
 MEMORY_MAX = 200 * MIB
-PASSPHRASE = {"BORK_PASSPHRASE": "x"}
 
 
 @pytest.fixture
@@ -85,16 +84,41 @@ def test_a_tree_deeper_than_the_kernels_longest_path_comes_back(
         assert ended.seconds < 5
 
 
-def test_a_tree_deeper_than_the_limit_of_open_files_comes_back(repository: Path, memory_disk: Path) -> None:
-    names = [b"%d" % (number % 7) for number in range(600)]
-    for directory in ("source", "restored"):
-        (memory_disk / directory).mkdir()
-    make_chain(memory_disk / "source", names)
+def test_a_tree_deeper_than_the_limit_of_open_files_comes_back_or_the_loss_is_named(
+    repository: Path, memory_disk: Path
+) -> None:
+    """The hard limit; bork raises the other one itself."""
+    (memory_disk / "restored").mkdir()
+    (memory_disk / "source").mkdir()
+    make_chain(memory_disk / "source", [b"%d" % (number % 7) for number in range(600)])
+    (memory_disk / "source" / "zz").write_bytes(b"behind it")
     limits = {resource.RLIMIT_NOFILE: 256}
-    for words, place in ((("create", f"{repository}::one", "."), "source"), (("extract", f"{repository}::one"), "restored")):
-        ended = measured(*words, cwd=memory_disk / place, limits=limits)
-        assert (ended.code, ended.err) == (0, b""), words
-    assert follow_chain(memory_disk / "restored", names) == b"deep down"
+    ended = measured("create", f"{repository}::one", ".", cwd=memory_disk / "source", limits=limits)
+    assert ended.code == 1
+    assert_clear(ended.code, ended.err)
+    assert b"Too many open files" in ended.err
+    ended = measured("create", f"{repository}::two", ".", cwd=memory_disk / "source")
+    assert ended.code == 0
+    ended = measured("extract", f"{repository}::two", cwd=memory_disk / "restored", limits=limits)
+    assert ended.code == 1
+    assert_clear(ended.code, ended.err)
+    assert b"Too many open files" in ended.err
+    assert (memory_disk / "restored" / "zz").read_bytes() == b"behind it"
+
+
+def test_many_files_with_a_name_elsewhere_do_not_use_up_the_open_files(repository: Path, memory_disk: Path, bork: Bork) -> None:
+    """A file that has a second name outside of the archive waits for it in vain; its directory must not stay open."""
+    (memory_disk / "elsewhere").mkdir()
+    (memory_disk / "restored").mkdir()
+    for number in range(1_000):
+        (memory_disk / "source" / str(number)).mkdir(parents=True)
+        (memory_disk / "source" / str(number) / "file").write_bytes(b"content")
+        (memory_disk / "elsewhere" / str(number)).hardlink_to(memory_disk / "source" / str(number) / "file")
+    bork("create", f"{repository}::one", "source", cwd=memory_disk)
+    limits = {resource.RLIMIT_NOFILE: 512}
+    ended = measured("extract", f"{repository}::one", cwd=memory_disk / "restored", limits=limits)
+    assert (ended.code, ended.err) == (0, b"")
+    assert len(list((memory_disk / "restored" / "source").glob("*/file"))) == 1_000
 
 
 def test_a_path_longer_than_the_format_allows_is_named_and_the_rest_is_stored(
@@ -210,7 +234,6 @@ def test_one_file_system_keeps_mount_points_as_empty_directories(repository: Pat
         (other / "there").write_bytes(b"there")
         bork("create", "--one-file-system", f"{repository}::inside", ".", cwd=root)
         bork("create", f"{repository}::all", ".", cwd=root)
-        bork("create", "--one-file-system", f"{repository}::named", ".", "mounted", cwd=root)
     finally:
         unmount(other)
     names = {name: bork("list", "--short", f"{repository}::{name}").stdout.split() for name in ("inside", "all")}
@@ -218,12 +241,35 @@ def test_one_file_system_keeps_mount_points_as_empty_directories(repository: Pat
     assert names["all"] == [b".", b"here", b"mounted", b"mounted/there"]
 
 
+@pytest.mark.needs("root", "mount")
+@pytest.mark.xfail(reason="roots inside another root are dropped, though -x stops in front of them", strict=True)
+def test_a_mount_point_that_was_named_is_stored_with_one_file_system(repository: Path, memory_disk: Path, bork: Bork) -> None:
+    """``create -x REPO::ARCHIVE / /home``: what everybody writes who has /home on a disk of its own."""
+    other = memory_disk / "root" / "home"
+    other.mkdir(parents=True)
+    run("mount", "-t", "tmpfs", "tmpfs", other)
+    try:
+        (other / "precious").write_bytes(b"precious")
+        bork("create", "--one-file-system", f"{repository}::one", "root", "root/home", cwd=memory_disk)
+    finally:
+        unmount(other)
+    assert b"root/home/precious" in bork("list", "--short", f"{repository}::one").stdout.split()
+
+
+@pytest.mark.xfail(reason="'.' and 'sub' are taken for two different sources of one place", strict=True)
+def test_the_current_directory_and_something_in_it_can_be_named_together(
+    repository: Path, memory_disk: Path, bork: Bork
+) -> None:
+    (memory_disk / "tree" / "sub").mkdir(parents=True)
+    bork("create", f"{repository}::one", ".", "sub", cwd=memory_disk / "tree")
+
+
 # ---- unreadable --------------------------------------------------------------------------------------------------
 
 
 @pytest.mark.needs("root")
-def test_what_a_user_may_not_read_is_named_and_the_rest_is_stored(open_directory: Path) -> None:
-    source = open_directory / "source"
+def test_what_a_user_may_not_read_is_named_and_the_rest_is_stored(repository: Path, memory_disk: Path, bork: Bork) -> None:
+    source = memory_disk / "source"
     for name in ("readable", "secret directory", "listable"):
         (source / name).mkdir(parents=True)
         (source / name / "file").write_bytes(name.encode())
@@ -231,29 +277,30 @@ def test_what_a_user_may_not_read_is_named_and_the_rest_is_stored(open_directory
     (source / "secret file").chmod(0)
     (source / "secret directory").chmod(0)
     (source / "listable").chmod(0o444)  # names can be read, what they stand for cannot
-    environment = {**os.environ, **PASSPHRASE, "HOME": str(open_directory / "home")}
-    (open_directory / "home").mkdir(mode=0o777)
-    (open_directory / "home").chmod(0o777)
-    repository = open_directory / "repository"
-    user = {"cwd": source, "env": environment, "before": as_nobody}
-    assert measured("init", "--encryption", "repokey", repository, **user).code == 0  # type: ignore[arg-type]
-    ended = measured("create", "--list", f"{repository}::one", ".", **user)  # type: ignore[arg-type]
+    ended = measured("create", "--list", f"{repository}::one", ".", cwd=source, before=without_privilege)
     assert ended.code == 1
     assert_clear(ended.code, ended.err)
+    lines = ended.err.splitlines()
     for path in (b"secret file", b"secret directory", b"listable/file"):
-        assert any(line.startswith(path + b": ") for line in ended.err.splitlines()), path
-        assert b"E " + path in ended.err + ended.out
-    listed = measured("list", "--short", f"{repository}::one", **user).out.splitlines()  # type: ignore[arg-type]
+        assert any(line.removeprefix(b"./").startswith(path + b": ") for line in lines), path
+        assert any(line.startswith(b"E ") and line.endswith(path) for line in lines), path
+    listed = bork("list", "--short", f"{repository}::one").stdout.splitlines()
     assert b"readable/file" in listed
     assert b"secret file" not in listed
-    assert measured("check", "--verify-data", repository, **user).code == 0  # type: ignore[arg-type]
+    bork("check", "--verify-data", repository)
 
 
 def test_a_root_that_is_not_there_is_named_and_the_others_are_stored(repository: Path, memory_disk: Path, bork: Bork) -> None:
     (memory_disk / "there").write_bytes(b"there")
-    said = bork("create", f"{repository}::one", "there", "not there", "there/below a file", cwd=memory_disk, exit_code=1)
+    said = bork("create", f"{repository}::one", "there", "not there", "nowhere/at/all", cwd=memory_disk, exit_code=1)
     assert said.stderr.count(b"\n") == 2
     assert bork("list", "--short", f"{repository}::one").stdout == b"there\n"
+
+
+@pytest.mark.xfail(reason="roots inside another root are dropped before anybody looks at them", strict=True)
+def test_a_root_below_another_root_that_is_not_there_is_named(repository: Path, memory_disk: Path, bork: Bork) -> None:
+    (memory_disk / "tree").mkdir()
+    bork("create", f"{repository}::one", "tree", "tree/not there", cwd=memory_disk, exit_code=1)
 
 
 def test_a_fifo_in_the_tree_or_as_a_root_never_blocks(repository: Path, memory_disk: Path, bork: Bork) -> None:
