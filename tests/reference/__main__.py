@@ -1,4 +1,4 @@
-"""Restore an archive with nothing but this directory and four public libraries: ``python -m tests.reference --help``."""
+"""Restore an archive with nothing but these files and four public libraries (``python -m tests.reference --help``)."""
 
 import argparse
 import getpass

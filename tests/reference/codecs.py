@@ -3,7 +3,7 @@
 import lzma
 import zlib
 
-import lz4.block
+import lz4.block  # type: ignore[import-untyped]  # lz4 brings no types
 import zstandard
 
 from tests.reference.binary import Refused

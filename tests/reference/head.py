@@ -27,6 +27,7 @@ class Head:
     root: bytes
     chunker: tuple[str | int, ...]
     time_ns: int
+    start_ns: int
     sequence: int
     fields: dict[str, object]  # all of them, as they are in the JSON
 
@@ -77,7 +78,8 @@ def read_head(object_name: bytes, plain: bytes) -> Head:
     root = bytes.fromhex(values["root"])
     if len(root) != ID_LENGTH or len(values["ledger"]) != 2 * ID_LENGTH:
         raise Refused("archive head: a digest has an impossible length")
-    return Head(object_name, values["name"], root, tuple(chunker), values["time_ns"], values["sequence"], values)
+    name, times, sequence = values["name"], (values["time_ns"], values["start_ns"]), values["sequence"]
+    return Head(object_name, name, root, tuple(chunker), *times, sequence, values)
 
 
 def is_integer(value: object) -> bool:
@@ -97,4 +99,5 @@ def is_chunker(value: object) -> bool:
             return 6 <= low <= mask <= high <= 23
         case ["fixed", int(block), int(header)]:
             return 64 <= block <= 8 << 20 and 0 <= header <= 8 << 20
-    return False
+        case _:
+            return False

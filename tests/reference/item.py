@@ -85,7 +85,8 @@ def read_item(body: bytes) -> Item:
     _demand(item.mode < 1 << 16 and kind in KINDS, "the mode has no known file type")
     _demand(kind == stat.S_IFREG or not (item.size or item.slices or item.lists), "only a regular file has content")
     _demand((kind == stat.S_IFLNK) == bool(item.target), "a symbolic link, and nothing else, has a target")
-    _demand((kind in (stat.S_IFCHR, stat.S_IFBLK)) == (item.device is not None), "a device, and nothing else, has numbers")
+    is_device = kind in (stat.S_IFCHR, stat.S_IFBLK)
+    _demand(is_device == (item.device is not None), "a device node, and nothing else, has device numbers")
     _demand(kind == stat.S_IFDIR or not item.acl_default, "only a directory has a default ACL")
     _demand(not (item.slices and item.lists), "slices and content lists exclude each other")
     total = sum(one.length for one in item.slices)
@@ -134,7 +135,7 @@ def _array(value: Value, group: int, limit: int) -> list[tuple[Value, ...]]:
     """The members of an array, in groups of equal length."""
     _demand(isinstance(value, list), "an array was expected")
     assert isinstance(value, list)
-    _demand(bool(value) and len(value) % group == 0 and len(value) <= group * limit, "an array has an impossible length")
+    _demand(0 < len(value) <= group * limit and len(value) % group == 0, "an array has an impossible length")
     return [tuple(value[at : at + group]) for at in range(0, len(value), group)]
 
 

@@ -1,5 +1,6 @@
-"""MessagePack, the canonical subset of docs/format/item.md: integers, binary strings, arrays, maps with integer keys."""
+"""MessagePack, the canonical subset of docs/format/item.md: integers, binary strings, arrays, maps of fields."""
 
+from itertools import pairwise
 from typing import TypeAlias
 
 from tests.reference.binary import Refused
@@ -73,11 +74,10 @@ def _value(data: bytes, at: int, depth: int) -> tuple[Value, int]:
     return data[at : at + number], at + number
 
 
-_WIDTHS = {
-    **{0xC4: 1, 0xC5: 2, 0xC6: 4},  # binary strings
-    **{0xCC: 1, 0xCD: 2, 0xCE: 4, 0xCF: 8, 0xD0: 1, 0xD1: 2, 0xD2: 4, 0xD3: 8},  # integers
-    **{0xDC: 2, 0xDD: 4, 0xDE: 2, 0xDF: 4},  # arrays, maps
-}
+_BINARIES = {0xC4: 1, 0xC5: 2, 0xC6: 4}
+_INTEGERS = {0xCC: 1, 0xCD: 2, 0xCE: 4, 0xCF: 8, 0xD0: 1, 0xD1: 2, 0xD2: 4, 0xD3: 8}
+_COLLECTIONS = {0xDC: 2, 0xDD: 4, 0xDE: 2, 0xDF: 4}
+_WIDTHS = _BINARIES | _INTEGERS | _COLLECTIONS  # bytes of the number behind a tag
 
 
 def _collection(data: bytes, at: int, count: int, is_map: bool, depth: int) -> tuple[Value, int]:
@@ -90,6 +90,6 @@ def _collection(data: bytes, at: int, count: int, is_map: bool, depth: int) -> t
     if not is_map:
         return values, at
     keys = [key for key in values[::2] if isinstance(key, int)]
-    if len(keys) != count or any(one >= other for one, other in zip(keys, keys[1:], strict=False)):
+    if len(keys) != count or any(one >= other for one, other in pairwise(keys)):
         raise Refused("item: the keys of a map are not ascending integers")
     return dict(zip(keys, values[1::2], strict=True)), at

@@ -1,4 +1,4 @@
-"""A repository in a directory: from the config to the bytes of a file. Begin to read here; docs/format/README.md is its page."""
+"""A repository in a directory, from its config to the bytes of a file: begin here. See docs/format/README.md."""
 
 import os
 import re
@@ -145,16 +145,18 @@ class Repository:
 
     def archives(self) -> list[Head]:
         """The heads of all archives, in the order of their commits."""
-        heads = [open_head(self.secrets, name, self._path("archives", name).read_bytes()) for name in self.names("archives")]
-        return sorted(heads, key=lambda head: (head.sequence, head.fields["start_ns"], head.object_name))
+        heads = [self._head(name) for name in self.names("archives")]
+        return sorted(heads, key=lambda head: (head.sequence, head.start_ns, head.object_name))
 
     def archive(self, name: str) -> Head:
         """One archive, found by the keyed hash of its name; no other head is opened."""
         object_name = self.secrets.archive_name(name.encode("utf-8", "surrogateescape"))
-        path = self._path("archives", object_name)
-        if not path.exists():
+        if not self._path("archives", object_name).exists():
             raise Refused(f"archive {name}: there is none")
-        return open_head(self.secrets, object_name, path.read_bytes())
+        return self._head(object_name)
+
+    def _head(self, object_name: bytes) -> Head:
+        return open_head(self.secrets, object_name, self._path("archives", object_name).read_bytes())
 
     def items(self, root: bytes) -> Iterator[tuple[bytes, Item]]:
         """Path and item of each entry of an archive, in tree order."""

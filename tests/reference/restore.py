@@ -6,6 +6,7 @@ import stat
 import struct
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from functools import partial
 from typing import TypeAlias
 
 from tests.reference.binary import Refused
@@ -50,9 +51,8 @@ class Restorer:
             if path == b"":
                 self.stack[0].item = item
                 continue
-            parent = self.enter(path)
             try:
-                self.restore(parent, path, item)
+                self.restore(self.enter(path), path, item)
             except (Refused, OSError) as fault:
                 self.problems.append(f"{os.fsdecode(path)}: {fault}")
         while self.stack:
@@ -134,13 +134,11 @@ class Restorer:
         steps: list[tuple[str, Callable[[], None]]] = []
         if self.is_root:
             steps.append(("owner", lambda: os.chown(place, item.uid, item.gid, follow_symlinks=False)))
-        for name, value in item.xattrs:
-            steps.append((f"attribute {name!r}", lambda n=name, v=value: os.setxattr(place, n, v, follow_symlinks=fd is not None)))
-        for name, entries in ((b"access", item.acl_access), (b"default", item.acl_default)):
-            if entries:
-                value = encode_acl(entries)
-                attribute = b"system.posix_acl_" + name
-                steps.append((f"{name!r} ACL", lambda n=attribute, v=value: os.setxattr(place, n, v)))
+        acls = ((b"access", item.acl_access), (b"default", item.acl_default))
+        attributes = [*item.xattrs, *((b"system.posix_acl_" + name, encode_acl(acl)) for name, acl in acls if acl)]
+        for name, value in attributes:
+            set_it = partial(os.setxattr, place, name, value, follow_symlinks=fd is not None)
+            steps.append((f"attribute {name!r}", set_it))
         if not is_link:
             steps.append(("mode", lambda: os.chmod(place, stat.S_IMODE(item.mode))))
         times = nanoseconds(item.atime or item.mtime), nanoseconds(item.mtime)

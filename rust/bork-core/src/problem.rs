@@ -85,12 +85,21 @@ impl Problem {
 
     /// The same from a borrowed error.
     pub fn of_io(what: &str, error: &io::Error) -> Self {
-        Problem { kind: ProblemKind::of(error), message: format!("{what}: {error}") }
+        Problem { kind: ProblemKind::of(error), message: format!("{what}: {}", words(error)) }
     }
 
     /// A problem with one attribute of an entry that is otherwise there; always of kind [`ProblemKind::Metadata`].
     pub fn metadata(what: &str, error: impl Into<io::Error>) -> Self {
-        Problem { kind: ProblemKind::Metadata, message: format!("{what}: {}", error.into()) }
+        Problem { kind: ProblemKind::Metadata, message: format!("{what}: {}", words(&error.into())) }
+    }
+}
+
+/// The system's words, without the number that Rust adds.
+fn words(error: &io::Error) -> String {
+    let text = error.to_string();
+    match (error.raw_os_error(), text.rfind(" (os error ")) {
+        (Some(_), Some(end)) => text[..end].to_string(),
+        _ => text,
     }
 }
 

@@ -18,13 +18,14 @@ use crate::port::{Event, Outcome, Port, allow_open_files, send};
 use crate::secrets::Keys;
 use crate::tree::{LeafStream, PreviousLeaves, TreeBuilder};
 use bork_core::seam::{NoPrevious, Previous, Stop};
-use bork_core::source::{PathList, Progress, Shared, SourceOptions, Task, UnitResult, WINDOW_UNITS, Worker};
+use bork_core::source::{PathList, Progress, Shared, SourceOptions, Status, Task, UnitResult, WINDOW_UNITS, Worker};
 use bork_core::walk::{Root, Unit, WalkOptions, Walker, sort_roots};
 use bork_format::Id;
+use bork_format::item::Link;
 use bork_format::node::{LeafBuilder, Summary};
 use bork_format::pack::ObjectKind;
 use crossbeam_channel::{Receiver, RecvTimeoutError, Sender, bounded, unbounded};
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::fs::File;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, OnceLock};
@@ -162,6 +163,7 @@ impl CreateEngine {
             leaf_number: 0,
             done: unbounded(),
             lines: Vec::new(),
+            names_left: HashMap::new(),
             numbers: Numbers::default(),
             shared: Arc::clone(&shared),
             half,
@@ -254,6 +256,8 @@ struct Assembler {
     leaf_number: u64,
     done: (Sender<StoredLeaf>, Receiver<StoredLeaf>),
     lines: Vec<u8>,
+    /// Hard link sets that are not complete: how many names are still to come.
+    names_left: HashMap<u64, u32>,
     numbers: Numbers,
     shared: Arc<Shared<LocalSink>>,
     half: Arc<Half>,
@@ -295,11 +299,13 @@ impl Assembler {
             self.flush_lines()?;
             self.half.port.problem(&path, problem)?;
         }
-        self.lines.extend_from_slice(&result.lines);
+        self.numbers.files += result.files;
+        let later: Vec<bool> = result.links.iter().map(|link| self.is_later_name(*link)).collect();
+        self.numbers.files -= later.iter().filter(|later| **later).count() as u64;
+        self.write_lines(result.statuses, &later);
         if self.lines.len() >= LINES_LENGTH {
             self.flush_lines()?;
         }
-        self.numbers.files += result.files;
         for (path, body, size) in result.items {
             self.numbers.items += 1;
             self.numbers.original_size += size;
@@ -308,6 +314,26 @@ impl Assembler {
             }
         }
         self.take_leaves(false)
+    }
+
+    /// Whether a name of a file with several names is not its first.
+    fn is_later_name(&mut self, link: Link) -> bool {
+        let left = self.names_left.entry(link.group).or_insert(link.count);
+        let is_later = *left < link.count;
+        *left = left.saturating_sub(1);
+        if *left == 0 {
+            self.names_left.remove(&link.group);
+        }
+        is_later
+    }
+
+    fn write_lines(&mut self, statuses: Vec<Status>, later: &[bool]) {
+        let Some(format) = &self.shared.options.lines else { return };
+        let mut later = later.iter();
+        for status in statuses {
+            let is_later = status.link.is_some() && later.next() == Some(&true);
+            format.write(if is_later { b'h' } else { status.letter }, &status.path, &mut self.lines);
+        }
     }
 
     fn flush_lines(&mut self) -> Result<(), Stop> {

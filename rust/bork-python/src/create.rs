@@ -104,6 +104,7 @@ fn compile(dict: &Bound<'_, PyDict>) -> PyResult<CreatePlan> {
         exclude_caches: p.get("exclude_caches")?,
         exclude_if_present: p.get("exclude_if_present")?,
         keep_exclude_tags: p.get("keep_exclude_tags")?,
+        skip: p.get("skip")?,
         matcher: plan::matcher(p.get("patterns")?)?,
     };
     let chunker = plan::chunker(&mut p)?;

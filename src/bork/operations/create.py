@@ -6,6 +6,8 @@ archive, whatever happened; after it the archive is complete.
 
 from __future__ import annotations
 
+import contextlib
+import os
 from dataclasses import dataclass, field, fields
 from typing import TYPE_CHECKING, Literal, NamedTuple
 
@@ -155,6 +157,7 @@ def run(access: Access, options: CreateOptions, events: EventSink) -> CreateOutc
         plan["previous"] = _previous(heads, options)
         plan["pack_size"] = options.pack_size or choose_pack_size(sum(loaded.packs.values()))
         plan["scratch_dir"] = cache_directory(access, repository)
+        plan["skip"] = _skipped(access)
         engine = CreateEngine(plan, keys, loaded.index)
         outcome = drive(engine, repository, events, progress=_progress, stored=engine.stored)
         if options.before_commit is not None:
@@ -207,17 +210,28 @@ def _plan(access: Access, options: CreateOptions, start_ns: int) -> dict[str, ob
         previous=None,
         start_ns=start_ns - CLOCK_TICK_NS,
         scratch_dir=None,
+        skip=[],
     )
     return plan
 
 
+def _skipped(access: Access) -> list[tuple[int, int]]:
+    """The repository and the cache, which are no part of what the user has."""
+    found = []
+    for path in (access.path, access.cache_dir):
+        with contextlib.suppress(OSError):
+            if path is not None:
+                stat = os.stat(path)
+                found.append((stat.st_dev, stat.st_ino))
+    return found
+
+
 def _dry_run(access: Access, options: CreateOptions, events: EventSink, start_ns: int) -> CreateOutcome:
-    """Walk and show, with neither keys nor index: no passphrase is asked for."""
-    with open_repository(access, needs_key=False) as opened:
-        engine = CreateEngine(_plan(access, options, start_ns), Keys.public(opened.repository.id), ChunkIndex())
-        outcome = drive(engine, opened.repository, events, progress=_progress)
-        now = access.clock.now_ns()
-        return CreateOutcome(None, None, opened.repository.id, _stats(outcome), None, start_ns, now)
+    """Walk and show, without the repository: it need not even be there."""
+    nobody = bytes(32)
+    engine = CreateEngine(_plan(access, options, start_ns), Keys.public(nobody), ChunkIndex())
+    outcome = drive(engine, None, events, progress=_progress)
+    return CreateOutcome(None, None, None, _stats(outcome), None, start_ns, access.clock.now_ns())
 
 
 def _progress(counters: Counters, finished: bool) -> Progress:

@@ -72,13 +72,13 @@ class Outcome:
 
 def drive(
     engine: Engine,
-    repository: Repository,
+    repository: Repository | None,
     events: EventSink,
     *,
     progress: Callable[[Counters, bool], Progress],
     stored: Callable[[int], None] | None = None,
 ) -> Outcome:
-    """Run an engine to its end. ``progress`` makes an event of its counters; ``stored`` is that of a writing engine.
+    """Run an engine to its end. Without a ``repository`` it may neither store nor fetch. ``progress`` makes an event of its counters; ``stored`` is that of a writing engine.
 
     If this raises, the engine has been cancelled. A range that cannot be read is told to the engine, which knows what
     depends on it; everything else that goes wrong in the storage ends the operation.
@@ -106,7 +106,7 @@ def drive(
 def _perform(
     event: Event,
     engine: Engine,
-    repository: Repository,
+    repository: Repository | None,
     events: EventSink,
     stored: Callable[[int], None] | None,
 ) -> None:
@@ -120,7 +120,7 @@ def _perform(
         case Problem():
             events.problem(event.kind, event.path, event.message)
         case StorePack() | StoreIndex():
-            if stored is None:
+            if stored is None or repository is None:
                 raise InternalError("an engine that only reads wants to store something")
             if isinstance(event, StorePack):
                 repository.put_pack(PackId(event.name), event.data)
@@ -131,7 +131,9 @@ def _perform(
             raise InternalError("an engine went on after its end")
 
 
-def _fetch(event: Fetch, engine: Engine, repository: Repository) -> None:
+def _fetch(event: Fetch, engine: Engine, repository: Repository | None) -> None:
+    if repository is None:
+        raise InternalError("an engine wants to read from a repository, and there is none")
     try:
         data = repository.read([(PackId(pack), offset, length) for pack, offset, length in event.ranges])
     except (ObjectMissing, IntegrityError, StorageFault) as fault:

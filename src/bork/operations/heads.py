@@ -62,6 +62,9 @@ def open_head(keys: Keys, head: HeadId, data: bytes) -> ArchiveEntry:
     return entry
 
 
+CHECKPOINT_SUFFIX = ".checkpoint"  # wrappers give unfinished archives such names; Bork itself writes none
+
+
 def load_heads(repository: Repository, keys: Keys, heads: Iterable[HeadId] | None = None) -> Heads:
     """Open all heads, or these. Memory: about 1 KiB an archive, and its command line. Raises: StorageError."""
     entries: list[ArchiveEntry] = []
@@ -103,6 +106,8 @@ def select(entries: Iterable[ArchiveEntry], wanted: ArchiveFilter) -> list[Archi
 
 
 def _matches(name: str, wanted: ArchiveFilter) -> bool:
+    if name.endswith(CHECKPOINT_SUFFIX) and not wanted.consider_checkpoints:
+        return False
     if wanted.prefix is not None and not name.startswith(wanted.prefix):
         return False
     return wanted.glob is None or fnmatch.fnmatchcase(name, wanted.glob)

@@ -50,4 +50,4 @@ class ArchiveFilter:
     first: int = 0
     last: int = 0
     sort_by: tuple[SortKey, ...] = ("timestamp",)
-    consider_checkpoints: bool = False  # accepted as Borg's; Bork writes no checkpoint archives
+    consider_checkpoints: bool = False  # also those with names that end in .checkpoint

@@ -2,7 +2,7 @@
 
 /// What becomes of bytes that are not UTF-8.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Bytes {
+pub(crate) enum Bytes {
     /// `?`
     Replaced,
     /// `\udcXX`, the form in which Python keeps them.
@@ -22,7 +22,7 @@ pub(super) fn key(name: &str, start: usize, out: &mut Vec<u8>) {
 }
 
 /// Appends a quoted string.
-pub(super) fn string(text: &[u8], bytes: Bytes, out: &mut Vec<u8>) {
+pub(crate) fn string(text: &[u8], bytes: Bytes, out: &mut Vec<u8>) {
     out.push(b'"');
     if text.iter().all(|byte| matches!(byte, b' '..=b'~' if *byte != b'"' && *byte != b'\\')) {
         out.extend_from_slice(text);
@@ -54,7 +54,7 @@ fn escape(character: char, out: &mut Vec<u8>) {
     }
 }
 
-/// `\uXXXX`
+/// An escape of four hexadecimal digits.
 fn unit(code_unit: u16, out: &mut Vec<u8>) {
     out.extend_from_slice(b"\\u");
     out.extend([12, 8, 4, 0].map(|shift| HEX[usize::from(code_unit >> shift & 15)]));

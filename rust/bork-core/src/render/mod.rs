@@ -16,6 +16,7 @@
 mod clock;
 mod format;
 mod json;
+pub(crate) use json::{Bytes, string as json_string};
 mod spec;
 mod value;
 

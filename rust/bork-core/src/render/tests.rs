@@ -24,7 +24,7 @@ fn zone(name: &str) -> fn(i64) -> i32 {
     match name {
         "CET-1CEST,M3.5.0,M10.5.0/3" => central_europe,
         "UTC0" => |_| 0,
-        "XXX+09:30" => |_| -34_200,
+        "QQQ+09:30" => |_| -34_200,
         other => panic!("no zone {other}"),
     }
 }

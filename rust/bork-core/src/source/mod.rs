@@ -25,5 +25,5 @@ pub use file::Task;
 pub use list::PathList;
 pub use options::{Changed, SourceOptions, Stdin};
 pub use shared::{BodyBytes, Progress, Shared, UnitResult, WINDOW_UNITS};
-pub use status::{LineFormat, escape_json, printable};
+pub use status::{LineFormat, Status, printable};
 pub use worker::Worker;

@@ -48,7 +48,10 @@ impl<S: ChunkSink> Worker<'_, S> {
         } else {
             b'A'
         };
+        let before = (out.problems.len(), out.links.len());
         for attempt in 1..=READS_MAX {
+            out.problems.truncate(before.0);
+            out.links.truncate(before.1);
             let fd = match open(subject.entry.dir.fd(), subject.name, special) {
                 Ok(fd) => fd,
                 Err(error) => return Ok(fail(subject, "open", &error, out)),
@@ -67,6 +70,7 @@ impl<S: ChunkSink> Worker<'_, S> {
                     return Ok(if changed { b'C' } else { status });
                 }
                 Err(ReadFault::Source(problem)) => {
+                    out.links.truncate(before.1);
                     out.problems.push((subject.shown(), problem));
                     return Ok(b'E');
                 }
@@ -110,6 +114,7 @@ impl<S: ChunkSink> Worker<'_, S> {
         out: &mut UnitResult,
     ) -> u8 {
         out.files += 1;
+        out.links.extend(old.link);
         self.shared.progress.add_bytes(old.size);
         if let Some(body) = body {
             subject.unit.fill(subject.slot, subject.path(), BodyBytes::Kept(body.clone()), old.size);
@@ -147,6 +152,8 @@ impl<S: ChunkSink> Worker<'_, S> {
             item.device = None;
             item.link = None;
         }
+        out.problems.extend(problems.into_iter().map(|problem| (subject.shown(), problem)));
+        out.links.extend(item.link);
         let key = FileKey::new(before.device, before.inode, before.ctime);
         if before.links > 1
             && !special
@@ -154,7 +161,6 @@ impl<S: ChunkSink> Worker<'_, S> {
         {
             (item.content, item.size) = (content, size);
             self.shared.progress.add_bytes(size);
-            out.problems.extend(problems.into_iter().map(|problem| (subject.shown(), problem)));
             return Ok(Some((Read::Item(Box::new(item)), false)));
         }
         if special || before.size > WHOLE_MAX as u64 || is_sparse(&before) {
@@ -181,7 +187,6 @@ impl<S: ChunkSink> Worker<'_, S> {
         if before.links > 1 && !changed {
             self.shared.hard_links.put(key, before.links, &item.content, item.size);
         }
-        out.problems.extend(problems.into_iter().map(|problem| (subject.shown(), problem)));
         Ok(Some((Read::Item(Box::new(item)), changed)))
     }
 

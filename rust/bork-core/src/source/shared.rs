@@ -3,10 +3,12 @@
 use super::file::{ChunkTask, Task};
 use super::hardlinks::HardLinks;
 use super::options::SourceOptions;
+use super::status::Status;
 use crate::identify::SourceKeys;
 use crate::problem::Problem;
 use crate::seam::{ChunkSink, Stop};
 use crate::walk::{Body, Unit};
+use bork_format::item::Link;
 use crossbeam_channel::{Receiver, Sender, TryRecvError, TrySendError};
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
@@ -43,8 +45,10 @@ pub struct UnitResult {
     pub sequence: u64,
     /// Items in tree order: path, body, size.
     pub items: Vec<Encoded>,
-    /// Status lines.
-    pub lines: Vec<u8>,
+    /// Status of each entry, if lines are wanted.
+    pub statuses: Vec<Status>,
+    /// Hard link sets of its regular files.
+    pub links: Vec<Link>,
     /// What could not be read.
     pub problems: Vec<(Vec<u8>, Problem)>,
     /// Regular files.

@@ -1,5 +1,18 @@
 //! Status lines of `create --list`, as text or JSON.
 
+use crate::render::{Bytes, json_string};
+use bork_format::item::Link;
+
+/// The status of one entry, until its line is written.
+pub struct Status {
+    /// Its letter.
+    pub letter: u8,
+    /// Its path as the user knows it.
+    pub path: Vec<u8>,
+    /// Hard link set of a regular file: names after the first get the letter `h`.
+    pub link: Option<Link>,
+}
+
 /// How status lines are written, and which.
 #[derive(Debug, Clone)]
 pub struct LineFormat {
@@ -19,7 +32,7 @@ impl LineFormat {
             out.extend_from_slice(b"{\"type\": \"file_status\", \"status\": \"");
             out.push(status);
             out.extend_from_slice(b"\", \"path\": ");
-            escape_json(path, out);
+            json_string(path, Bytes::Replaced, out);
             out.extend_from_slice(b"}\n");
         } else {
             out.extend_from_slice(&[status, b' ']);
@@ -35,49 +48,15 @@ pub fn printable(path: &[u8], out: &mut Vec<u8>) {
     out.extend(path.iter().map(|byte| if byte.is_ascii_control() { b'?' } else { *byte }));
 }
 
-/// Appends a JSON string in ASCII. Bytes that are not UTF-8 become `\udcXX`, as Python's surrogateescape gives them.
-pub fn escape_json(bytes: &[u8], out: &mut Vec<u8>) {
-    out.push(b'"');
-    for chunk in bytes.utf8_chunks() {
-        for character in chunk.valid().chars() {
-            escape_character(character, out);
-        }
-        for byte in chunk.invalid() {
-            out.extend_from_slice(format!("\\udc{byte:02x}").as_bytes());
-        }
-    }
-    out.push(b'"');
-}
-
-fn escape_character(character: char, out: &mut Vec<u8>) {
-    match character {
-        '"' => out.extend_from_slice(b"\\\""),
-        '\\' => out.extend_from_slice(b"\\\\"),
-        '\n' => out.extend_from_slice(b"\\n"),
-        '\r' => out.extend_from_slice(b"\\r"),
-        '\t' => out.extend_from_slice(b"\\t"),
-        '\u{8}' => out.extend_from_slice(b"\\b"),
-        '\u{c}' => out.extend_from_slice(b"\\f"),
-        ' '..='~' => out.push(character as u8),
-        other => {
-            for unit in other.encode_utf16(&mut [0; 2]) {
-                out.extend_from_slice(format!("\\u{unit:04x}").as_bytes());
-            }
-        }
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
 
     #[test]
-    fn json_is_what_python_would_write() {
+    fn json_is_one_object_a_line_that_strict_parsers_read() {
         let mut out = Vec::new();
-        escape_json("a\"\\\n\u{1}é😀".as_bytes(), &mut out);
-        out.extend_from_slice(b" ");
-        escape_json(b"\xff", &mut out);
-        assert_eq!(out, br#""a\"\\\n\u0001\u00e9\ud83d\ude00" "\udcff""#);
+        LineFormat { json: true, filter: None }.write(b'A', b"a\"\xff", &mut out);
+        assert_eq!(out, b"{\"type\": \"file_status\", \"status\": \"A\", \"path\": \"a\\\"?\"}\n");
     }
 
     #[test]

@@ -3,6 +3,7 @@
 use super::change::{Unchanged, compare};
 use super::file::{Draft, FileJob, LargeReader, ReadFault, Task};
 use super::shared::{BodyBytes, Shared, UnitResult, UnitState};
+use super::status::Status;
 use crate::chunker::Chunker;
 use crate::metadata::{self, NameCache, Place};
 use crate::problem::{Problem, ProblemKind};
@@ -106,6 +107,7 @@ impl<'a, S: ChunkSink> Worker<'a, S> {
     }
 
     fn entry(&mut self, subject: &Subject<'_>, out: &mut UnitResult) -> Result<(), Stop> {
+        let links = out.links.len();
         let status = match &subject.entry.kind {
             EntryKind::Excluded => b'x',
             EntryKind::Failed(problem) => {
@@ -123,8 +125,9 @@ impl<'a, S: ChunkSink> Worker<'a, S> {
             EntryKind::Stdin => self.stdin(subject, out)?,
             EntryKind::Other(kind) => self.look(subject, *kind, out)?,
         };
-        if let (1.., Some(lines)) = (status, &self.shared.options.lines) {
-            lines.write(status, &subject.shown(), &mut out.lines);
+        let link = out.links.get(links).copied();
+        if status != 0 && self.shared.options.lines.is_some() {
+            out.statuses.push(Status { letter: status, path: subject.shown(), link });
         }
         Ok(())
     }

@@ -32,6 +32,8 @@ pub struct WalkOptions {
     pub exclude_if_present: Vec<Vec<u8>>,
     /// Keep the tag files of directories that are left out.
     pub keep_exclude_tags: bool,
+    /// Directories that are passed over in silence, by device and inode: the repository itself, the cache.
+    pub skip: Vec<(u64, u64)>,
     /// Patterns.
     pub matcher: Matcher,
 }
@@ -208,12 +210,16 @@ impl<P: Previous> Walker<P> {
         let opened = Dir::open_at(dir.fd(), if name.is_empty() { c"." } else { name }).and_then(|fd| {
             let child = Arc::new(Dir::new(fd, stored, dir.shown(name.to_bytes())));
             let stat = stat_fd(child.fd())?;
-            Ok((child, stat.device))
+            Ok((child, stat))
         });
-        let (child, child_device) = match opened {
+        let (child, stat) = match opened {
             Ok(opened) => opened,
             Err(error) => return self.unreadable(dir, name, &error, excluded, unit),
         };
+        if self.options.skip.contains(&(stat.device, stat.inode)) {
+            return;
+        }
+        let child_device = stat.device;
         let other_device = child_device != device;
         let stays_empty = !is_root
             && other_device
