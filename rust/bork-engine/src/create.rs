@@ -209,8 +209,8 @@ type SharedParts = (Arc<Shared<LocalSink>>, Sender<Unit>, Receiver<UnitResult>);
 fn share(options: SourceOptions, half: &Arc<Half>, threads: usize, buffer_length: usize) -> SharedParts {
     let (units_in, units) = bounded(2 * threads);
     let (results, results_out) = bounded(WINDOW_UNITS + 1);
-    let buffers = bounded(threads + 3);
-    for _ in 0..threads + 3 {
+    let buffers = bounded(threads + 2);
+    for _ in 0..threads + 2 {
         // Zeroed memory costs nothing until it is touched.
         let _ = buffers.0.try_send(vec![0; buffer_length]);
     }

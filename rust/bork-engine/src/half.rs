@@ -101,7 +101,7 @@ impl Half {
             counters: Counters::default(),
             options,
             claims: Claims::new(),
-            pool: BufferPool::new(sinks + 2, capacity + (64 << 10)),
+            pool: BufferPool::new(sinks + 1, capacity + (64 << 10)),
             metadata_pool: BufferPool::new(2, METADATA_PACK_LENGTH + (24 << 20)),
             metadata: Mutex::default(),
             unindexed: Mutex::new(adopted),

@@ -8,7 +8,7 @@
 //!
 //! Every queue is bounded: units and tasks by their channels, results by the window of units that may be in flight,
 //! buffers by their pool. A worker that waits for a buffer works on tasks meanwhile, so nothing can wait in a circle.
-//! Memory: `threads + 3` buffers, 64 units, and the scratch buffer of each worker.
+//! Memory: `threads + 2` buffers, 64 units, and the scratch buffer of each worker.
 
 mod change;
 mod file;

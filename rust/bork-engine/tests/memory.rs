@@ -1,0 +1,244 @@
+//! The engines against memory: a driver of forty lines takes the place of the control plane and its storage.
+
+use bork_core::chunker::ChunkerParams;
+use bork_core::compress::CompressionSpec;
+use bork_core::metadata::MetadataOptions;
+use bork_core::pattern::ItemFilter;
+use bork_core::source::{Changed, FilesCache, SourceOptions};
+use bork_core::walk::{Root, RootKind, WalkOptions};
+use bork_core::writer::Options as WriteOptions;
+use bork_engine::check::{CheckEngine, CheckPlan};
+use bork_engine::create::{CreateEngine, CreatePlan};
+use bork_engine::error::EngineError;
+use bork_engine::half::PackOptions;
+use bork_engine::index::ChunkIndex;
+use bork_engine::port::{Bytes, Event, Outcome, Port};
+use bork_engine::read::{Mode, ReadEngine, ReadPlan};
+use bork_engine::secrets::Keys;
+use bork_format::Id;
+use bork_format::item::Time;
+use bork_format::pack::{Codec, Suite};
+use std::collections::HashMap;
+use std::os::unix::ffi::OsStrExt;
+use std::path::Path;
+use std::sync::Arc;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+#[derive(Default)]
+struct Memory {
+    packs: HashMap<Id, Vec<u8>>,
+    indexes: Vec<(Id, Vec<u8>)>,
+    problems: Vec<String>,
+}
+
+impl Memory {
+    fn drive(&mut self, port: &Port) -> Result<Outcome, EngineError> {
+        loop {
+            let Some(event) = port.next_event(Duration::from_secs(20))? else { panic!("the engine hangs") };
+            match event {
+                Event::StorePack(_, name, data) => {
+                    assert_eq!(*blake3::hash(&data).as_bytes(), name);
+                    self.packs.insert(name, data.to_vec());
+                    port.stored();
+                }
+                Event::StoreIndex(_, name, data) => {
+                    self.indexes.push((name, data.to_vec()));
+                    port.stored();
+                }
+                Event::Fetch(token, ranges) => {
+                    let read = |range: &bork_engine::port::Range| {
+                        let pack = self.packs.get(&range.pack)?;
+                        let bytes = pack.get(range.offset as usize..(range.offset + range.length) as usize)?;
+                        Some(Arc::new(bytes.to_vec()) as Bytes)
+                    };
+                    let answer: Option<Vec<Bytes>> = ranges.iter().map(read).collect();
+                    port.answer(token, answer.ok_or_else(|| "no such range".to_string()));
+                }
+                Event::Problem(kind, path, message) => {
+                    self.problems.push(format!("{kind} {} {message}", path.escape_ascii()));
+                }
+                Event::Lines(_) | Event::Data(_) => {}
+                Event::Done(outcome) => return Ok(outcome),
+            }
+        }
+    }
+
+    fn index(&self, keys: &Keys) -> Arc<ChunkIndex> {
+        let index = ChunkIndex::default();
+        for (name, data) in &self.indexes {
+            index.add_sealed(keys, *name, data, None).expect("its own index");
+        }
+        Arc::new(index)
+    }
+
+    fn create(&mut self, keys: &Arc<Keys>, plan: CreatePlan) -> Outcome {
+        let engine = CreateEngine::start(plan, Arc::clone(keys), self.index(keys)).expect("starts");
+        self.drive(engine.port()).expect("backs up")
+    }
+
+    fn extract(&mut self, keys: &Arc<Keys>, root: Id, target: &Path) {
+        let plan = ReadPlan {
+            threads: 2,
+            root,
+            filter: ItemFilter::default(),
+            strip_components: 0,
+            mode: Mode::Extract(target.into()),
+            write: WriteOptions::default(),
+            sparse: false,
+            lines: None,
+            need_total: false,
+        };
+        let engine = ReadEngine::start(plan, Arc::clone(keys), self.index(keys)).expect("starts");
+        self.drive(engine.port()).expect("restores");
+    }
+
+    fn check(&mut self, keys: &Arc<Keys>, root: Id) -> Vec<String> {
+        let packs = self.packs.iter().map(|(name, data)| (*name, data.len() as u64)).collect();
+        let index = self.index(keys);
+        for (packs, archives) in [(packs, vec![]), (vec![], vec![("a".to_string(), root)])] {
+            let plan = CheckPlan { threads: 2, packs, archives, verify_data: true };
+            let engine = CheckEngine::start(plan, Some(Arc::clone(keys)), Arc::clone(&index)).expect("starts");
+            self.drive(engine.port()).expect("checks");
+        }
+        std::mem::take(&mut self.problems)
+    }
+}
+
+fn now() -> Time {
+    let now = SystemTime::now().duration_since(UNIX_EPOCH).expect("after 1970");
+    Time { seconds: now.as_secs() as i64, nanoseconds: now.subsec_nanos() }
+}
+
+fn plan(source: &Path, chunker: ChunkerParams, previous: Option<(Id, Time)>) -> CreatePlan {
+    let cache = FilesCache { ctime: true, mtime: false, size: true, inode: true, rechunk: false, disabled: false };
+    CreatePlan {
+        threads: 2,
+        roots: vec![Root { source: source.as_os_str().as_bytes().to_vec(), stored: Vec::new(), kind: RootKind::Tree }],
+        path_list: None,
+        walk: WalkOptions::default(),
+        source: SourceOptions {
+            metadata: MetadataOptions::default(),
+            files_cache: cache,
+            files_changed: Changed::Ctime,
+            read_special: false,
+            exclude_nodump: false,
+            dry_run: false,
+            stdin: None,
+            start: now(),
+            previous_start: previous.map(|(_, start)| start),
+            chunker,
+            lines: None,
+        },
+        packs: PackOptions {
+            compression: CompressionSpec { codec: Codec::Zstd, level: 3, auto: false, obfuscate: 0 },
+            pack_length: 1 << 20,
+            chunk_length: chunker.longest(),
+        },
+        previous: previous.map(|(root, _)| root),
+    }
+}
+
+const GEAR: ChunkerParams = ChunkerParams::Gear { min_exponent: 12, max_exponent: 18, mask_bits: 14 };
+
+fn noise(length: usize, seed: u8) -> Vec<u8> {
+    let mut out = vec![0; length];
+    blake3::Hasher::new_keyed(&[seed; 32]).finalize_xof().fill(&mut out);
+    out
+}
+
+fn tree() -> tempfile::TempDir {
+    let directory = tempfile::tempdir().expect("scratch");
+    let path = directory.path();
+    std::fs::create_dir(path.join("d")).expect("made");
+    for number in 0..600 {
+        std::fs::write(path.join(format!("d/f{number}")), noise(number * 7, 1)).expect("written");
+    }
+    std::fs::write(path.join("large"), noise(9 << 20, 2)).expect("written");
+    std::fs::write(path.join("copy"), noise(9 << 20, 2)).expect("written");
+    std::fs::hard_link(path.join("large"), path.join("link")).expect("linked");
+    std::thread::sleep(Duration::from_millis(60));
+    directory
+}
+
+fn keys() -> Arc<Keys> {
+    Arc::new(Keys::generate([5; 32], Suite::Aes256Gcm).expect("random"))
+}
+
+fn assert_same(a: &Path, b: &Path) {
+    for entry in std::fs::read_dir(a).expect("listed") {
+        let entry = entry.expect("entry");
+        let other = b.join(entry.file_name());
+        if entry.path().is_dir() {
+            assert_same(&entry.path(), &other);
+        } else {
+            assert!(std::fs::read(entry.path()).expect("a") == std::fs::read(&other).expect("b"), "{other:?}");
+        }
+    }
+}
+
+#[test]
+fn what_was_backed_up_comes_back_and_equal_content_is_stored_once() {
+    let (source, target, keys) = (tree(), tempfile::tempdir().expect("scratch"), keys());
+    let mut memory = Memory::default();
+    let outcome = memory.create(&keys, plan(source.path(), GEAR, None));
+    let stored: usize = memory.packs.values().map(Vec::len).sum();
+    assert!(stored < 12 << 20, "9 MiB of noise once, 1.3 MB of small files: {stored}");
+    let root = outcome.root.expect("a root");
+    memory.extract(&keys, root, target.path());
+    assert_same(source.path(), target.path());
+    assert_eq!(memory.check(&keys, root), Vec::<String>::new());
+}
+
+#[test]
+fn an_unchanged_tree_has_the_same_root_and_stores_nothing() {
+    let (source, keys) = (tree(), keys());
+    let mut memory = Memory::default();
+    let start = now();
+    let first = memory.create(&keys, plan(source.path(), GEAR, None)).root.expect("a root");
+    let packs = memory.packs.len();
+    let second = memory.create(&keys, plan(source.path(), GEAR, Some((first, start))));
+    assert_eq!(second.root, Some(first));
+    assert_eq!(memory.packs.len(), packs);
+}
+
+#[test]
+fn content_of_many_chunks_goes_through_content_lists() {
+    let (source, target, keys) = (tempfile::tempdir().expect("scratch"), tempfile::tempdir().expect("scratch"), keys());
+    std::fs::write(source.path().join("many"), noise(5 << 20, 3)).expect("written");
+    std::thread::sleep(Duration::from_millis(60));
+    let chunker = ChunkerParams::Fixed { block: 128, header: 0 };
+    let mut memory = Memory::default();
+    let start = now();
+    let root = memory.create(&keys, plan(source.path(), chunker, None)).root.expect("a root");
+    memory.extract(&keys, root, target.path());
+    assert_same(source.path(), target.path());
+    assert_eq!(memory.check(&keys, root), Vec::<String>::new());
+    let again = memory.create(&keys, plan(source.path(), chunker, Some((root, start))));
+    assert_eq!(again.root, Some(root));
+}
+
+#[test]
+fn every_flipped_byte_of_a_pack_is_found_by_a_check() {
+    let (source, keys) = (tempfile::tempdir().expect("scratch"), keys());
+    std::fs::write(source.path().join("a"), noise(3000, 1)).expect("written");
+    let mut memory = Memory::default();
+    let root = memory.create(&keys, plan(source.path(), GEAR, None)).root.expect("a root");
+    let names: Vec<Id> = memory.packs.keys().copied().collect();
+    for name in names {
+        for at in (0..memory.packs[&name].len()).step_by(37) {
+            memory.packs.get_mut(&name).expect("known")[at] ^= 0x40;
+            assert!(!memory.check(&keys, root).is_empty(), "byte {at}");
+            memory.packs.get_mut(&name).expect("known")[at] ^= 0x40;
+        }
+    }
+    assert_eq!(memory.check(&keys, root), Vec::<String>::new());
+}
+
+#[test]
+fn an_engine_that_is_dropped_early_ends_its_threads() {
+    let (source, keys) = (tree(), keys());
+    for _ in 0..20 {
+        let engine = CreateEngine::start(plan(source.path(), GEAR, None), Arc::clone(&keys), Arc::default());
+        drop(engine.expect("starts"));
+    }
+}
