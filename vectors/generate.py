@@ -13,32 +13,19 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 
-from blake3 import blake3
-
 from demo.rich_tree import make_rich_tree
 from tests.format.snapshot import snapshot
+from vectors.fixed import PASSPHRASE, noise, words
 from vectors.units import FILES
 
 ROOT = Path(__file__).resolve().parent.parent
 HERE = ROOT / "vectors"
 STAGE = Path("/tmp/vectors")  # the path is kept in the archive heads
-PASSPHRASE = "correct horse battery staple"
 DAY_NS = 86_400 * 10**9
 PROGRAM = "import sys; sys.argv[0] = 'bork'; from bork.cli.main import main; sys.exit(main())"
 WITHOUT_AES = "import bork.crypto.slots as slots; slots._CPU_FLAGS = '/dev/null'; " + PROGRAM
 
 Tree = Callable[[Path], object]
-
-
-def noise(length: int, seed: int) -> bytes:
-    """Bytes without a pattern, the same each time."""
-    return blake3(seed.to_bytes(8, "little")).digest(length=length)
-
-
-def words(length: int, seed: int) -> bytes:
-    """A text that compresses."""
-    letters = (b"backup ", b"archive ", b"chunk ", b"pack ", b"index ", b"item ", b"key ", b"seal\n")
-    return b"".join(letters[byte % 8] for byte in noise(length // 5, seed))[:length]
 
 
 def hello(root: Path) -> None:
@@ -58,9 +45,9 @@ def chunks(root: Path) -> None:
     (root / "inserted").write_bytes(noise(15_000, 1) + b"inserted" + noise(30_000, 1)[15_000:])
     with (root / "hole").open("wb") as file:
         file.write(noise(5_000, 1))
-        file.seek(5 << 30)  # two hole slices, since a slice has 32 bits
+        file.seek(3 << 20)
         file.write(b"behind the hole")
-        file.truncate((5 << 30) + 100_000)
+        file.truncate((3 << 20) + 100_000)
 
 
 def texts(seed: int) -> Tree:
@@ -98,11 +85,9 @@ REPOSITORIES: dict[str, tuple[str, dict[str, tuple[Tree, list[str]]]]] = {
 
 def bork(*arguments: str, program: str = PROGRAM, cwd: Path = STAGE) -> None:
     """Run the program with everything fixed that can be."""
-    settings = {
-        **{"HOME": str(STAGE / "home"), "PATH": os.defpath, "LC_ALL": "C.UTF-8", "TZ": "UTC"},
-        **{"PYTHONPATH": os.pathsep.join(sys.path), "BORK_PASSPHRASE": PASSPHRASE, "BORK_HOSTNAME": "vectors"},
-        **{"BORK_USERNAME": "vectors", "BORK_UNKNOWN_UNENCRYPTED_REPO_ACCESS_IS_OK": "yes"},
-    }
+    settings = {"HOME": str(STAGE / "home"), "PATH": os.defpath, "LC_ALL": "C.UTF-8", "TZ": "UTC"}
+    settings |= {"PYTHONPATH": os.pathsep.join(sys.path), "BORK_PASSPHRASE": PASSPHRASE}
+    settings |= {"BORK_HOSTNAME": "vectors", "BORK_USERNAME": "vectors"}
     subprocess.run([sys.executable, "-c", program, *arguments], env=settings, cwd=cwd, check=True)
 
 
@@ -119,7 +104,7 @@ def make_repository(name: str) -> None:
         source.mkdir()
         make(source)
         for path in sorted(source.rglob("*"), reverse=True):
-            if not path.is_symlink() and not path.parent.name == "times":
+            if not path.is_symlink() and path.parent.name != "times":
                 os.utime(path, ns=((400 + number) * DAY_NS, (500 + number) * DAY_NS + 123_456_789))
         os.utime(source, ns=(0, DAY_NS))
         source.chmod(0o750)

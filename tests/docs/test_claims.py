@@ -30,3 +30,16 @@ def test_the_glossary_explains_every_word_of_the_data_path() -> None:
     back = {"fetch", "open", "decompress", "verify", "write"}
     things = {"repository", "archive", "item", "chunk id", "object", "index", "session", "generation", "key"}
     assert path | back | things | {"passphrase", "put", "get", "encode", "decode"} <= words
+
+
+def test_the_bounds_on_the_page_of_the_architecture_are_those_of_the_source() -> None:
+    bounds = rows(section(ROOT / "docs" / "architecture.md", "Threads and queues"))
+    wrong = [row for row in bounds if row[1].strip("`") not in (ROOT / row[2].strip("`")).read_text()]
+    assert wrong == [], "the page names source text that is no longer there"
+
+
+def test_every_source_file_that_the_architecture_names_by_its_path_is_there() -> None:
+    text = (ROOT / "docs" / "architecture.md").read_text()
+    paths = re.findall(r"`((?:src|rust|tests)/[\w/.-]+)`", text)
+    assert paths
+    assert [path for path in paths if not (ROOT / path).exists()] == []

@@ -6,9 +6,9 @@ from pathlib import Path
 
 from tests.reference import msgpack
 from tests.reference.binary import Cursor
+from tests.reference.codecs import NONE
 from tests.reference.item import FIELDS, SLICE_LENGTH
 from tests.reference.keys import public_secrets
-from tests.reference.codecs import NONE
 from tests.reference.pack import CONTENT, NODE, TRAILER_LENGTH, PackedObject
 from tests.reference.repository import Repository
 from tests.reference.sealed import HEAD, HEADER_LENGTH, TAG_LENGTH

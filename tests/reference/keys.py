@@ -112,6 +112,27 @@ def open_first(slots: Iterable[bytes], passphrase: bytes, repository: bytes) -> 
     raise problem
 
 
+def write_key_text(repository: bytes, data: bytes) -> str:
+    """The text of a key file."""
+    text = base64.b64encode(data).decode()
+    lines = [text[at : at + 64] for at in range(0, len(text), 64)]
+    return "\n".join([f"{TEXT_MARK} {repository.hex()}", *lines, ""])
+
+
+def write_paper(repository: bytes, data: bytes) -> str:
+    """The text of a paper key, from its title on."""
+    lines = [data[at : at + 18] for at in range(0, len(data), 18)]
+    start, whole = repository[:9], blake3(data).digest()[:6]
+    first = f"id: {len(lines):2} / {start.hex(' ', -3)} / {whole.hex(' ', -3)} - {check(len(lines), start + whole)}"
+    rest = [f"{number:2}: {line.hex(' ', -3)} - {check(number, line)}" for number, line in enumerate(lines, start=1)]
+    return "\n".join(["BORK PAPER KEY v1", first, *rest, ""])
+
+
+def check(number: int, line: bytes) -> str:
+    """The two digits behind a line of a paper key."""
+    return blake3(number.to_bytes(2, "big") + line).hexdigest()[:2]
+
+
 def read_key_text(text: str) -> tuple[bytes, bytes]:
     """Repository id and key object of a key file."""
     first, _, rest = text.strip().partition("\n")

@@ -133,7 +133,7 @@ class Restorer:
         is_link = stat.S_ISLNK(item.mode)
         steps: list[tuple[str, Callable[[], None]]] = []
         if self.is_root:
-            steps.append(("owner", lambda: os.chown(place, item.uid, item.gid, follow_symlinks=False)))
+            steps.append(("owner", lambda: os.chown(place, item.uid, item.gid, follow_symlinks=fd is not None)))
         acls = ((b"access", item.acl_access), (b"default", item.acl_default))
         attributes = [*item.xattrs, *((b"system.posix_acl_" + name, encode_acl(acl)) for name, acl in acls if acl)]
         for name, value in attributes:

@@ -1,7 +1,7 @@
 """The other direction: just enough to make small repositories by hand, well-formed or not. Never used to read.
 
-Nothing is random here: every salt is given, so the same input gives the same bytes. That is what makes vectors, and what
-a program that keeps data must never do.
+Nothing is random here: salts are counted, so the same input gives the same bytes. That is right for vectors, and what a
+program that keeps data must never do.
 """
 
 import json
@@ -161,8 +161,7 @@ class Maker:
         object_name = self.secrets.archive_name(name.encode("utf-8", "surrogateescape"))
         heads = [bytes.fromhex(other.removeprefix("archives/")) for other in self.objects if "archives/" in other]
         values = head_fields(name, root, len(heads) + 1, ledger(heads)) | changes
-        plain = json.dumps(values, sort_keys=True, separators=(",", ":")).encode("ascii")
-        self.objects[f"archives/{object_name.hex()}"] = self.seal_head(object_name, plain)
+        self.objects[f"archives/{object_name.hex()}"] = self.seal_head(object_name, to_canonical_json(values))
         return object_name
 
     def seal_head(self, object_name: bytes, plain: bytes) -> bytes:
@@ -205,12 +204,15 @@ def encode_table(packs: Sequence[tuple[bytes, int, list[PackedObject]]], superse
     return out + objects + b"".join(chunks[name] for name in sorted(chunks))
 
 
+def to_canonical_json(values: dict[str, object]) -> bytes:
+    """The plaintext of a head."""
+    return json.dumps(values, sort_keys=True, separators=(",", ":")).encode("ascii")
+
+
 def head_fields(name: str, root: bytes, sequence: int, seen: bytes) -> dict[str, object]:
     """The fields of a head, with plain values where nothing is asked for."""
     stats = ("items", "files", "chunks", "original_size", "compressed_size", "deduplicated_size")
-    return {
-        **{"version": 1, "name": name, "root": root.hex(), "chunker": ["gear", 18, 22, 20]},
-        **{"hostname": "", "username": "", "cwd": "/", "comment": "", "command_line": [], "roots": []},
-        **{"time_ns": 0, "start_ns": 0, "end_ns": 0, "stats": dict.fromkeys(stats, 0)},
-        **{"sequence": sequence, "ledger": seen.hex(), "session": None, "generation": 0},
-    }
+    fields: dict[str, object] = {"version": 1, "name": name, "root": root.hex(), "chunker": ["gear", 18, 22, 20]}
+    fields |= {"hostname": "", "username": "", "cwd": "/", "comment": "", "command_line": [], "roots": []}
+    fields |= {"time_ns": 0, "start_ns": 0, "end_ns": 0, "stats": dict.fromkeys(stats, 0)}
+    return fields | {"sequence": sequence, "ledger": seen.hex(), "session": None, "generation": 0}

@@ -10,6 +10,8 @@ use bork_core::source::{Changed, FilesCache, SourceOptions, Stdin};
 use bork_core::walk::{Root, RootKind, WalkOptions};
 use bork_engine::create::{CreateEngine as Engine, CreatePlan};
 use bork_engine::half::PackOptions;
+use bork_format::Id;
+use bork_format::item::Time;
 use pyo3::prelude::*;
 use pyo3::pybacked::PyBackedBytes;
 use pyo3::types::{PyBytes, PyDict};
@@ -58,16 +60,6 @@ impl CreateEngine {
 
 fn compile(dict: &Bound<'_, PyDict>) -> PyResult<CreatePlan> {
     let mut p = Plan::new(dict);
-    let no = |p: &mut Plan<'_, '_>, key: &str| p.get::<bool>(key).map(|value| !value);
-    let metadata = MetadataOptions {
-        xattrs: no(&mut p, "noxattrs")?,
-        acls: no(&mut p, "noacls")?,
-        flags: no(&mut p, "noflags")?,
-        atime: p.get("atime")?,
-        ctime: no(&mut p, "noctime")?,
-        birthtime: no(&mut p, "nobirthtime")?,
-        numeric_ids: p.get("numeric_ids")?,
-    };
     // Holes are always found and kept.
     let _: bool = p.get("sparse")?;
     let paths: Vec<(String, Vec<u8>)> = p.get("paths")?;
@@ -81,24 +73,8 @@ fn compile(dict: &Bound<'_, PyDict>) -> PyResult<CreatePlan> {
         .map(|(source, stored)| Root { source, stored: stored_path(stored), kind: RootKind::Tree })
         .collect();
     let stdin = compile_stdin(&mut p, &mut roots)?;
-    let path_list = match p.inner("path_list")? {
-        Some(dict) => {
-            let mut inner = Plan::new(&dict);
-            let (fd, delimiter) = (inner.get("fd")?, inner.get("delimiter")?);
-            inner.finish()?;
-            Some((File::from(plan::duplicate(fd)?), delimiter))
-        }
-        None => None,
-    };
-    let (previous, previous_start) = match p.inner("previous")? {
-        Some(dict) => {
-            let mut inner = Plan::new(&dict);
-            let (root, start): (Vec<u8>, i64) = (inner.get("root")?, inner.get("start_ns")?);
-            inner.finish()?;
-            (Some(crate::id_from(&root, "root")?), Some(plan::time(start)))
-        }
-        None => (None, None),
-    };
+    let path_list = compile_path_list(&mut p)?;
+    let (previous, previous_start) = compile_previous(&mut p)?;
     let walk = WalkOptions {
         one_file_system: p.get("one_file_system")?,
         exclude_caches: p.get("exclude_caches")?,
@@ -109,7 +85,7 @@ fn compile(dict: &Bound<'_, PyDict>) -> PyResult<CreatePlan> {
     };
     let chunker = plan::chunker(&mut p)?;
     let source = SourceOptions {
-        metadata,
+        metadata: compile_metadata(&mut p)?,
         files_cache: files_cache(&p.get::<String>("files_cache")?)?,
         files_changed: match p.get::<String>("files_changed")?.as_str() {
             "ctime" => Changed::Ctime,
@@ -134,6 +110,30 @@ fn compile(dict: &Bound<'_, PyDict>) -> PyResult<CreatePlan> {
     let threads = plan::threads(p.get("threads")?);
     p.finish()?;
     Ok(CreatePlan { threads, roots, path_list, walk, source, packs, previous })
+}
+
+fn compile_metadata(p: &mut Plan<'_, '_>) -> PyResult<MetadataOptions> {
+    let mut no = |key: &str| p.get::<bool>(key).map(|value| !value);
+    let [xattrs, acls, flags] = [no("noxattrs")?, no("noacls")?, no("noflags")?];
+    let [ctime, birthtime] = [no("noctime")?, no("nobirthtime")?];
+    let (atime, numeric_ids) = (p.get("atime")?, p.get("numeric_ids")?);
+    Ok(MetadataOptions { xattrs, acls, flags, atime, ctime, birthtime, numeric_ids })
+}
+
+fn compile_path_list(p: &mut Plan<'_, '_>) -> PyResult<Option<(File, Vec<u8>)>> {
+    let Some(dict) = p.inner("path_list")? else { return Ok(None) };
+    let mut inner = Plan::new(&dict);
+    let (fd, delimiter) = (inner.get("fd")?, inner.get("delimiter")?);
+    inner.finish()?;
+    Ok(Some((File::from(plan::duplicate(fd)?), delimiter)))
+}
+
+fn compile_previous(p: &mut Plan<'_, '_>) -> PyResult<(Option<Id>, Option<Time>)> {
+    let Some(dict) = p.inner("previous")? else { return Ok((None, None)) };
+    let mut inner = Plan::new(&dict);
+    let (root, start): (Vec<u8>, i64) = (inner.get("root")?, inner.get("start_ns")?);
+    inner.finish()?;
+    Ok((Some(crate::id_from(&root, "root")?), Some(plan::time(start))))
 }
 
 fn compile_stdin(p: &mut Plan<'_, '_>, roots: &mut Vec<Root>) -> PyResult<Option<Stdin>> {

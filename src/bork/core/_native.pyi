@@ -5,7 +5,7 @@ Buffers go in, ``bytes`` or buffer objects come out. The GIL is released in ever
 """
 
 from collections.abc import Sequence
-from typing import TypeAlias, final
+from typing import Self, final
 
 from typing_extensions import Buffer
 
@@ -40,7 +40,10 @@ class Keys:
     def seal_head(self, name: bytes, plain: bytes) -> bytes:
         """The bytes of the head object of the archive called ``name``. See docs/format/archive.md."""
     def open_head(self, object_name: bytes, data: bytes) -> bytes:
-        """The plain JSON of the head stored as ``object_name`` (32 bytes), which is bound to it. Raises IntegrityError."""
+        """The plain JSON of the head stored as ``object_name`` (32 bytes), which is bound to it.
+
+        Raises IntegrityError.
+        """
 
 # ---- index -------------------------------------------------------------------------------------------------------
 
@@ -48,7 +51,7 @@ class Keys:
 class ChunkIndex:
     """Where every chunk is: chunk id -> pack, object, offset. Memory-mapped tables, one for each index object."""
 
-    def __init__(self) -> None: ...
+    def __new__(cls) -> Self: ...
     def add_sealed(self, keys: Keys, name: bytes, data: bytes, table_path: str | None) -> None:
         """Open an index object; keep its table in ``table_path`` (written atomically), or in memory if ``None``."""
     def add_table(self, name: bytes, table_path: str) -> bool:
@@ -80,17 +83,23 @@ class PackBuffer:
 class StorePack:
     """Store these bytes as ``packs/<name>``, then call ``engine.stored(token)``."""
 
-    token: int
-    name: bytes
-    data: PackBuffer
+    @property
+    def token(self) -> int: ...
+    @property
+    def name(self) -> bytes: ...
+    @property
+    def data(self) -> PackBuffer: ...
 
 @final
 class StoreIndex:
     """Store these bytes as ``indexes/<name>``, then call ``engine.stored(token)``."""
 
-    token: int
-    name: bytes
-    data: PackBuffer
+    @property
+    def token(self) -> int: ...
+    @property
+    def name(self) -> bytes: ...
+    @property
+    def data(self) -> PackBuffer: ...
 
 @final
 class Fetch:
@@ -99,20 +108,24 @@ class Fetch:
     If one cannot be read, call ``engine.fetch_failed(token, message)``: the engine decides if it can go on.
     """
 
-    token: int
-    ranges: list[tuple[bytes, int, int]]
+    @property
+    def token(self) -> int: ...
+    @property
+    def ranges(self) -> list[tuple[bytes, int, int]]: ...
 
 @final
 class Lines:
     """Rendered text or JSON lines (with newlines) for the channel that the plan asked for."""
 
-    data: bytes
+    @property
+    def data(self) -> bytes: ...
 
 @final
 class Data:
     """Content bytes for ``extract --stdout``."""
 
-    data: bytes
+    @property
+    def data(self) -> bytes: ...
 
 @final
 class Problem:
@@ -122,17 +135,20 @@ class Problem:
     | ``symlink_parent`` | ``path_traversal`` | ``damaged`` | ``orphan``.
     """
 
-    kind: str
-    path: bytes
-    message: str
+    @property
+    def kind(self) -> str: ...
+    @property
+    def path(self) -> bytes: ...
+    @property
+    def message(self) -> str: ...
 
 @final
 class Done:
     """The engine has finished; ``outcome`` holds its numbers (keys are documented at each engine)."""
 
-    outcome: dict[str, int | bytes | None]
+    @property
+    def outcome(self) -> dict[str, int | bytes | None]: ...
 
-Event: TypeAlias = StorePack | StoreIndex | Fetch | Lines | Data | Problem | Done
 
 # ---- engines -----------------------------------------------------------------------------------------------------
 # Each is a state machine: call next_event() until Done. It blocks (without the GIL) at most ``timeout_s`` seconds and
@@ -144,8 +160,8 @@ class CreateEngine:
     """Back up. Outcome keys: root (bytes), items, files, original_size, compressed_size, deduplicated_size,
     chunks, chunks_new, directories_size... see docs/architecture.md."""
 
-    def __init__(self, plan: dict[str, object], keys: Keys, index: ChunkIndex) -> None: ...
-    def next_event(self, timeout_s: float) -> Event | None: ...
+    def __new__(cls, plan: dict[str, object], keys: Keys, index: ChunkIndex) -> Self: ...
+    def next_event(self, timeout_s: float) -> StorePack | StoreIndex | Fetch | Lines | Data | Problem | Done | None: ...
     def stored(self, token: int) -> None: ...
     def fetched(self, token: int, data: Sequence[bytes]) -> None: ...
     def fetch_failed(self, token: int, message: str) -> None: ...
@@ -157,8 +173,8 @@ class CreateEngine:
 class ReadEngine:
     """Read an archive: ``mode`` in the plan is ``extract``, ``stdout`` or ``list``."""
 
-    def __init__(self, plan: dict[str, object], keys: Keys, index: ChunkIndex) -> None: ...
-    def next_event(self, timeout_s: float) -> Event | None: ...
+    def __new__(cls, plan: dict[str, object], keys: Keys, index: ChunkIndex) -> Self: ...
+    def next_event(self, timeout_s: float) -> StorePack | StoreIndex | Fetch | Lines | Data | Problem | Done | None: ...
     def fetched(self, token: int, data: Sequence[bytes]) -> None: ...
     def fetch_failed(self, token: int, message: str) -> None: ...
     def progress(self) -> tuple[int, int, int, int, bytes]:
@@ -169,8 +185,8 @@ class ReadEngine:
 class CheckEngine:
     """Check packs (hash = name, table of contents, index) and archives (every reference resolves)."""
 
-    def __init__(self, plan: dict[str, object], keys: Keys | None, index: ChunkIndex) -> None: ...
-    def next_event(self, timeout_s: float) -> Event | None: ...
+    def __new__(cls, plan: dict[str, object], keys: Keys | None, index: ChunkIndex) -> Self: ...
+    def next_event(self, timeout_s: float) -> StorePack | StoreIndex | Fetch | Lines | Data | Problem | Done | None: ...
     def fetched(self, token: int, data: Sequence[bytes]) -> None: ...
     def fetch_failed(self, token: int, message: str) -> None: ...
     def progress(self) -> tuple[int, int, int, int, bytes]:

@@ -78,10 +78,11 @@ def drive(
     progress: Callable[[Counters, bool], Progress],
     stored: Callable[[int], None] | None = None,
 ) -> Outcome:
-    """Run an engine to its end. Without a ``repository`` it may neither store nor fetch. ``progress`` makes an event of its counters; ``stored`` is that of a writing engine.
+    """Run an engine to its end. Without a ``repository`` it may neither store nor fetch.
 
-    If this raises, the engine has been cancelled. A range that cannot be read is told to the engine, which knows what
-    depends on it; everything else that goes wrong in the storage ends the operation.
+    ``progress`` makes an event of its counters; ``stored`` is that of a writing engine. If this raises, the engine has
+    been cancelled. A range that cannot be read is told to the engine, which knows what depends on it; everything else
+    that goes wrong in the storage ends the operation.
     Raises: CancelledByUser, StorageError, RepositoryError, and whatever ``events`` raises.
     """
     try:

@@ -73,9 +73,10 @@ def _head(count: int, fix: int | None, tags: tuple[int | None, int, int]) -> byt
     return bytes([tags[2]]) + struct.pack(">I", count)
 
 
-def item(mode: int, **fields: Value) -> bytes:
+def item(mode: int, /, **fields: Value) -> bytes:
     """The body of an item, its fields in the order of the format unless ``order`` is broken with ``raw``."""
-    values: dict[str, Value] = {"mode": mode, "uid": 0, "gid": 0, "mtime": (1_700_000_000, 1), **fields}
+    values: dict[str, Value] = {"mode": mode, "uid": 0, "gid": 0, "mtime": (1_700_000_000, 1)}
+    values |= fields
     return pack_value({FIELDS[name]: values[name] for name in sorted(values, key=lambda name: FIELDS[name])})
 
 

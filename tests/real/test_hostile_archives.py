@@ -1,0 +1,105 @@
+"""Archives that no encoder of ours makes, sealed with the right keys: nothing outside the target is touched, ever.
+
+Every archive of ``tests/real/hostile`` is extracted, listed and checked. Whatever it says: the canary next to the
+target stays as it is, memory stays below 300 MiB, and the end is a clear message or a right restore.
+"""
+
+import hashlib
+import os
+import resource
+import stat
+from pathlib import Path
+
+import pytest
+
+from tests.conftest import Bork
+from tests.real.disks import mount_tmpfs, unmount
+from tests.real.hostile import bodies, containers, paths
+from tests.real.hostile.case import CONTAINED, NAMED, REFUSED, Case
+from tests.real.hostile.sealer import Forge
+from tests.real.program import CONTROL, MIB, Ended, assert_clear, measured
+
+pytestmark = [pytest.mark.needs("root"), pytest.mark.usefixtures("plain")]
+
+MEMORY_MAX = 300 * MIB
+LIMITS = {resource.RLIMIT_AS: 4 << 30}
+SECONDS_MAX = 20
+CASES = [*paths.CASES, *bodies.CASES, *containers.CASES]
+KNOWN: dict[str, str] = {}  # name of a case, and what is wrong with its end today
+
+
+def fingerprint(root: Path) -> str:
+    """Everything below ``root``: names, modes, owners, times, content."""
+    digest = hashlib.sha256()
+    for path in sorted([root, *root.rglob("*")]):
+        status = path.lstat()
+        digest.update(repr((path, status.st_mode, status.st_uid, status.st_gid, status.st_mtime_ns, status.st_nlink)).encode())
+        if stat.S_ISREG(status.st_mode):
+            digest.update(path.read_bytes())
+    return digest.hexdigest()
+
+
+class Scene:
+    """A target between canaries, on a memory disk of 96 MiB, so that a bomb finds an end."""
+
+    def __init__(self, directory: Path, bork: Bork) -> None:
+        self.directory = directory
+        self.target, self.canary = directory / "target", directory / "canary"
+        self.target.mkdir()
+        self.canary.mkdir()
+        (self.canary / "file").write_bytes(b"sings")
+        (self.canary / "directory").mkdir()
+        (self.target / "planted").symlink_to("../canary")
+        (directory / "evil").mkdir()
+        self.repository = directory.parent / "repository"
+        bork("init", "--encryption", "none", self.repository)
+        self.before = self.fingerprint()
+
+    def fingerprint(self) -> str:
+        return fingerprint(self.canary) + fingerprint(self.directory / "evil")
+
+    def run(self, *words: str | Path, **options: object) -> Ended:
+        """``bork`` in the target; whatever it does, the canary sings."""
+        ended = measured(*words, cwd=self.target, limits=LIMITS, timeout_s=SECONDS_MAX, **options)  # type: ignore[arg-type]
+        assert self.fingerprint() == self.before, f"{words} has written outside of its target"
+        assert ended.peak_bytes < MEMORY_MAX, f"{words} needed {ended.peak_bytes >> 20} MiB"
+        assert_clear(ended.code, ended.err, words)
+        return ended
+
+
+@pytest.fixture
+def scene(tmp_path: Path, bork: Bork) -> "Scene":  # type: ignore[misc]
+    point = tmp_path / "disk"
+    point.mkdir()
+    mount_tmpfs(point, "size=96m")
+    yield Scene(point, bork)
+    unmount(point)
+
+
+def marked(case: Case) -> object:
+    known = KNOWN.get(case.name)
+    return pytest.param(case, marks=pytest.mark.xfail(reason=known, strict=True)) if known else case
+
+
+@pytest.mark.parametrize("case", [marked(case) for case in CASES], ids=str)
+def test_a_hostile_archive_ends_in_a_clear_message_and_writes_nothing_outside(case: Case, scene: Scene) -> None:
+    forge = Forge(scene.repository)
+    forge.publish(case.build(forge))
+    archive = f"{scene.repository}::evil"
+    listed = scene.run("list", archive)
+    assert not CONTROL.search(listed.out)
+    checked = scene.run("check", "--verify-data", scene.repository)
+    dry = scene.run("extract", "--dry-run", archive)
+    extracted = scene.run("extract", archive)
+    if case.end == REFUSED:
+        assert extracted.code in (1, 2), "it was restored without a word"
+        assert dry.code in (1, 2), "a dry run verified it without a word"
+        assert checked.code in (1, 2), "check has found nothing"
+    if case.end == NAMED:
+        assert extracted.code in (1, 2), "it was restored without a word"
+    if case.end == CONTAINED:
+        assert extracted.code in (0, 1), extracted.says()
+
+
+def test_there_are_enough_hostile_archives() -> None:
+    assert len({case.name for case in CASES}) == len(CASES) >= 60
