@@ -149,7 +149,6 @@ class Done:
     @property
     def outcome(self) -> dict[str, int | bytes | None]: ...
 
-
 # ---- engines -----------------------------------------------------------------------------------------------------
 # Each is a state machine: call next_event() until Done. It blocks (without the GIL) at most ``timeout_s`` seconds and
 # returns None then, so that the caller can show progress and see signals. cancel() makes the threads stop early;
