@@ -1,13 +1,14 @@
 """``bork`` as a process that can be watched: memory, time, signals, other users, limits. And what it may say."""
 
 import ctypes
+import json
 import os
 import re
 import resource
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -85,6 +86,56 @@ def _wait(child: subprocess.Popen[bytes], deadline: float) -> int:
             raise AssertionError("bork does not end: it was killed after its time")
         time.sleep(0.003)
     return peak_kib
+
+
+SESSION = """
+import json, os, re, sys, time
+from bork.cli.main import main
+for number, words in enumerate(json.loads(sys.argv[1])):
+    for descriptor, name in ((1, "out"), (2, "err")):
+        file = os.open(f"{sys.argv[2]}/{number}.{name}", os.O_CREAT | os.O_TRUNC | os.O_WRONLY)
+        os.dup2(file, descriptor)
+        os.close(file)
+    with open("/proc/self/clear_refs", "w") as file:
+        file.write("5")  # the peak begins anew
+    started = time.monotonic()
+    code = main(words)
+    seconds = time.monotonic() - started
+    sys.stdout.flush()
+    sys.stderr.flush()
+    peak = re.search(r"VmHWM:\\s+(\\d+) kB", open("/proc/self/status").read())[1]
+    with open(f"{sys.argv[2]}/{number}.end", "w") as file:
+        file.write(f"{code} {seconds} {peak}")
+"""
+
+
+def session(
+    commands: Sequence[Sequence[str]], directory: Path, *, cwd: Path, limits: Mapping[int, int], timeout_s: float
+) -> list[Ended]:
+    """Several commands in one process, which saves most of the time that small ones take. ``directory`` is for it alone.
+
+    Raises: AssertionError, if it ends before all commands have, or takes longer.
+    """
+
+    def prepare() -> None:
+        for limit, value in limits.items():
+            resource.setrlimit(limit, (value, value))
+
+    directory.mkdir()
+    child = subprocess.Popen([sys.executable, "-c", SESSION, json.dumps(commands), directory], cwd=cwd, preexec_fn=prepare)
+    try:
+        child.wait(timeout_s)
+    except subprocess.TimeoutExpired:
+        child.kill()
+        child.wait()
+    ended = []
+    for number, words in enumerate(commands):
+        out, err, end = (directory / f"{number}.{name}" for name in ("out", "err", "end"))
+        said = err.read_bytes() if err.exists() else b""
+        assert end.exists(), f"{words} did not end, or the process died: {child.returncode}\n{os.fsdecode(said[-3000:])}"
+        code, seconds, peak_kib = end.read_text().split()
+        ended.append(Ended(int(code), out.read_bytes(), said, float(seconds), int(peak_kib) << 10))
+    return ended
 
 
 def without_privilege() -> None:

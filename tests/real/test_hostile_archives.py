@@ -5,7 +5,6 @@ target stays as it is, memory stays below 300 MiB, and the end is a clear messag
 """
 
 import hashlib
-import os
 import resource
 import stat
 from pathlib import Path
@@ -17,7 +16,7 @@ from tests.real.disks import mount_tmpfs, unmount
 from tests.real.hostile import bodies, containers, paths
 from tests.real.hostile.case import CONTAINED, NAMED, REFUSED, Case
 from tests.real.hostile.sealer import Forge
-from tests.real.program import CONTROL, MIB, Ended, assert_clear, measured
+from tests.real.program import CONTROL, MIB, Ended, assert_clear, session
 
 pytestmark = [pytest.mark.needs("root"), pytest.mark.usefixtures("plain")]
 
@@ -58,13 +57,14 @@ class Scene:
     def fingerprint(self) -> str:
         return fingerprint(self.canary) + fingerprint(self.directory / "evil")
 
-    def run(self, *words: str | Path, **options: object) -> Ended:
-        """``bork`` in the target; whatever it does, the canary sings."""
-        ended = measured(*words, cwd=self.target, limits=LIMITS, timeout_s=SECONDS_MAX, **options)  # type: ignore[arg-type]
-        assert self.fingerprint() == self.before, f"{words} has written outside of its target"
-        assert ended.peak_bytes < MEMORY_MAX, f"{words} needed {ended.peak_bytes >> 20} MiB"
-        assert_clear(ended.code, ended.err, words)
-        return ended
+    def run(self, *commands: tuple[str, ...]) -> list[Ended]:
+        """Commands in the target; whatever they do, the canary sings."""
+        all_ended = session(commands, self.directory.parent / "said", cwd=self.target, limits=LIMITS, timeout_s=SECONDS_MAX)
+        assert self.fingerprint() == self.before, "something was written outside of the target"
+        for words, ended in zip(commands, all_ended, strict=True):
+            assert ended.peak_bytes < MEMORY_MAX, f"{words} needed {ended.peak_bytes >> 20} MiB"
+            assert_clear(ended.code, ended.err, words)
+        return all_ended
 
 
 @pytest.fixture
@@ -86,11 +86,13 @@ def test_a_hostile_archive_ends_in_a_clear_message_and_writes_nothing_outside(ca
     forge = Forge(scene.repository)
     forge.publish(case.build(forge))
     archive = f"{scene.repository}::evil"
-    listed = scene.run("list", archive)
+    listed, checked, dry, extracted = scene.run(
+        ("list", archive),
+        ("check", "--verify-data", str(scene.repository)),
+        ("extract", "--dry-run", archive),
+        ("extract", archive),
+    )
     assert not CONTROL.search(listed.out)
-    checked = scene.run("check", "--verify-data", scene.repository)
-    dry = scene.run("extract", "--dry-run", archive)
-    extracted = scene.run("extract", archive)
     if case.end == REFUSED:
         assert extracted.code in (1, 2), "it was restored without a word"
         assert dry.code in (1, 2), "a dry run verified it without a word"

@@ -18,7 +18,18 @@ from tests.reference.index import MAGIC as TABLE_MAGIC
 from tests.reference.index import SEGMENT_LENGTH, TABLE_HEADER_LENGTH
 from tests.reference.keys import MAGIC as KEY_MAGIC
 from tests.reference.keys import Secrets, stretch
-from tests.reference.pack import CONTENT, NODE, TOC_NONCE, TRAILER_MAGIC, PackedObject, Record, read_toc, spans
+from tests.reference.pack import (
+    CONTENT,
+    NODE,
+    TOC_NONCE,
+    TRAILER_LENGTH,
+    TRAILER_MAGIC,
+    PackedObject,
+    Record,
+    read_toc,
+    read_trailer,
+    spans,
+)
 from tests.reference.sealed import (
     AES_256_GCM,
     DATA,
@@ -31,6 +42,7 @@ from tests.reference.sealed import (
     Header,
     Seal,
     nonce,
+    read_header,
 )
 from tests.reference.tree import Child, cut_inner, cut_leaves
 from tests.reference.verify import ledger
@@ -119,6 +131,14 @@ class Maker:
 
     def pack(self, kind: int, drafts: Sequence[Draft]) -> tuple[bytes, int, list[PackedObject]]:
         """Name, length and table of contents of a new pack."""
+        name, data = self.put_pack(kind, drafts)
+        header, (length, count) = read_header(data), read_trailer(data[-TRAILER_LENGTH:])
+        space = len(data) - HEADER_LENGTH - TRAILER_LENGTH - length
+        toc = data[HEADER_LENGTH + space : -TRAILER_LENGTH]
+        return name, len(data), read_toc(Seal(self.secrets, header), toc, count, space)
+
+    def put_pack(self, kind: int, drafts: Sequence[Draft]) -> tuple[bytes, bytes]:
+        """Name and bytes of a new pack, which nobody has looked at yet."""
         header = self.header(kind)
         seal, out, records, chunks = Seal(self.secrets, header), header.encode(), b"", b""
         for index, draft in enumerate(drafts):
@@ -126,10 +146,9 @@ class Maker:
             out += seal_bytes(seal, index, record, draft.stored_payload() + bytes(draft.padding))
             records += record
             chunks += b"".join(self.secrets.chunk_id(plain) + number(len(plain)) for plain in draft.chunks)
-        space = len(out) - HEADER_LENGTH
         toc = seal_bytes(seal, TOC_NONCE, number(len(drafts)), records + chunks)
         out += toc + number(len(toc)) + number(len(drafts)) + bytes(16) + TRAILER_MAGIC
-        return self.put("packs", out), len(out), read_toc(seal, toc, len(drafts), space)
+        return self.put("packs", out), out
 
     def index(self, packs: Sequence[tuple[bytes, int, list[PackedObject]]], superseded: Sequence[bytes] = ()) -> bytes:
         """Name of a new index object of these packs."""
@@ -156,7 +175,7 @@ class Maker:
             level += 1
         return children[0].id, nodes
 
-    def head(self, name: str, root: bytes, **changes: object) -> bytes:
+    def head(self, name: str, root: bytes, /, **changes: object) -> bytes:
         """The name of the object of a new archive head."""
         object_name = self.secrets.archive_name(name.encode("utf-8", "surrogateescape"))
         heads = [bytes.fromhex(other.removeprefix("archives/")) for other in self.objects if "archives/" in other]

@@ -77,8 +77,8 @@ impl CreateEngine {
             roots.extend(listed.map_err(|error| EngineError::Plan(format!("the list of paths: {error}")))?);
         }
         let roots = sort_roots(roots).map_err(|error| EngineError::Plan(error.to_string()))?;
-        let half = Arc::new(Half::new(keys, Arc::clone(&index), Arc::clone(&port), packs, threads));
         let buffer_length = packs.chunk_length + BUFFER_ROOM;
+        let half = Arc::new(Half::new(keys, Arc::clone(&index), Arc::clone(&port), packs, threads));
         let (shared, units, results) = share(source, &half, threads, buffer_length);
         let mut engine = CreateEngine { port, half, shared, threads: Vec::new() };
         let (window, total) = (bounded(WINDOW_UNITS), Arc::new(OnceLock::new()));

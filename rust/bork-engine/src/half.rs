@@ -16,6 +16,7 @@ use bork_core::seam::{ChunkSink, Stop};
 use bork_format::Id;
 use bork_format::item::decode_slices;
 use bork_format::pack::{Codec, Kind, ObjectKind};
+use std::path::PathBuf;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 
@@ -25,8 +26,10 @@ const GROUPED_MAX: usize = 128 << 10;
 const GROUP_LENGTH: usize = 512 << 10;
 /// Most chunks of a group.
 const GROUP_CHUNKS: usize = 1024;
+/// Most chunks of a pack, so that its table of contents stays below 2.5 MB.
+const PACK_CHUNKS_MAX: usize = 64 << 10;
 /// New chunks after which a part of the index is written, so that memory does not grow with the backup.
-const INDEX_CHUNKS: usize = 128 << 10;
+const INDEX_CHUNKS: usize = 96 << 10;
 /// Metadata compresses well and is read often. zstd 3.
 const METADATA_COMPRESSION: CompressionSpec =
     CompressionSpec { codec: Codec::Zstd, level: 3, auto: false, obfuscate: 0 };
@@ -60,7 +63,7 @@ impl Counters {
 }
 
 /// How packs are made.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone)]
 pub struct PackOptions {
     /// Compression of content.
     pub compression: CompressionSpec,
@@ -68,6 +71,8 @@ pub struct PackOptions {
     pub pack_length: usize,
     /// Longest chunk. Unit: bytes.
     pub chunk_length: usize,
+    /// A directory for unnamed files that keep tables out of memory.
+    pub scratch: Option<PathBuf>,
 }
 
 /// What the workers' sinks share.
@@ -161,7 +166,7 @@ impl Half {
         }
         let plain = build_table(packs, &[]);
         let sealed = seal_index(&self.keys, &plain).map_err(|error| self.port.fail(error))?;
-        self.index.add_plain(plain).map_err(|error| self.port.fail(error))?;
+        self.index.add_plain(plain, self.options.scratch.as_deref()).map_err(|error| self.port.fail(error))?;
         for (id, _) in packs.iter().flat_map(|pack| &pack.objects).flat_map(|object| &object.chunks) {
             self.claims.release(id);
         }
@@ -245,7 +250,7 @@ impl LocalSink {
             self.half.claims.stored(id, share as u32);
             self.half.counters.count(share, true);
         }
-        let complete = pack.length() >= self.half.options.pack_length;
+        let complete = pack.length() >= self.half.options.pack_length || pack.chunks() >= PACK_CHUNKS_MAX;
         self.pack = Some(pack);
         if complete { self.close_pack() } else { Ok(()) }
     }

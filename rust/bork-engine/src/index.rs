@@ -5,10 +5,11 @@
 //! object itself.
 
 use crate::error::EngineError;
+use crate::filter::Filter;
 use crate::secrets::Keys;
 use bork_format::Id;
 use bork_format::index::{self, Layout, Pack, SEGMENT_LENGTH, View};
-use bork_format::pack::{HEADER_LENGTH, Header, Kind, Record, TAG_LENGTH, TocObject};
+use bork_format::pack::{HEADER_LENGTH, Header, Kind, ObjectKind, Record, TAG_LENGTH, TocObject};
 use std::collections::{HashMap, HashSet};
 use std::fs::File;
 use std::io::Write;
@@ -63,6 +64,8 @@ pub struct Table {
     first_objects: Vec<u32>,
     absent: Vec<AtomicBool>,
     name: Option<Id>,
+    /// Of tables that this run made: most look-ups while it goes on are for chunks that nobody has.
+    filter: Option<Filter>,
 }
 
 impl Table {
@@ -87,6 +90,7 @@ impl Table {
             layout,
             first_objects,
             name,
+            filter: None,
         })
     }
 
@@ -95,6 +99,9 @@ impl Table {
     }
 
     fn find(&self, id: &Id) -> Option<Location> {
+        if self.filter.as_ref().is_some_and(|filter| !filter.may_contain(id)) {
+            return None;
+        }
         let view = self.view();
         let chunk = view.find(id)?;
         let object = view.object(chunk.object as usize).ok()?;
@@ -157,16 +164,21 @@ impl ChunkIndex {
         }
     }
 
-    /// Adds a table that this process made.
-    pub fn add_plain(&self, plain: Vec<u8>) -> Result<(), EngineError> {
-        self.add(Table::new(Backing::Owned(plain), None, false)?);
+    /// Adds a table that this process made. With a scratch directory it is kept there, in a file without a name, and
+    /// costs 2 bytes of memory a chunk; without one it stays in memory.
+    pub fn add_plain(&self, plain: Vec<u8>, scratch: Option<&Path>) -> Result<(), EngineError> {
+        let mapped = scratch.and_then(|directory| unnamed_table(directory, &plain).ok());
+        let mut table = Table::new(mapped.map_or(Backing::Owned(plain), Backing::Mapped), None, false)?;
+        let view = table.view();
+        table.filter = Some(Filter::new(table.layout.chunks, (0..table.layout.chunks).map(|at| view.id(at))));
+        self.add(table);
         Ok(())
     }
 
     /// Adds a pack that no index object names, by its own table of contents. The next backup writes it into one.
     pub fn adopt(&self, pack: IndexedPack) -> Result<(), EngineError> {
         let packs = [pack];
-        self.add_plain(build_table(&packs, &[]))?;
+        self.add_plain(build_table(&packs, &[]), None)?;
         self.adopted.lock().expect("no holder panics").extend(packs);
         Ok(())
     }
@@ -228,14 +240,15 @@ impl ChunkIndex {
         self.len() == 0
     }
 
-    /// Unique chunks, their plain bytes, and their stored bytes, of packs that are there. Cost: a pass over all tables.
+    /// Unique chunks of content, their plain bytes, and their stored bytes, of packs that are there. Cost: a pass over all tables.
     pub fn totals(&self) -> (u64, u64, u64) {
         let mut totals = (0, 0, 0);
         for table in self.snapshot() {
             let view = table.view();
             for at in 0..table.layout.objects {
                 let Ok(object) = view.object(at) else { continue };
-                if !table.absent[object.pack as usize].load(Ordering::Relaxed) {
+                let is_there = !table.absent[object.pack as usize].load(Ordering::Relaxed);
+                if is_there && object.record.kind == ObjectKind::Content {
                     totals.0 += u64::from(object.record.chunks);
                     totals.1 += u64::from(object.record.plain);
                     totals.2 += u64::from(object.record.stored);
@@ -322,6 +335,17 @@ fn write_table(path: &Path, plain: &[u8]) -> std::io::Result<()> {
     written.and_then(|()| std::fs::rename(&temporary, path)).inspect_err(|_| {
         let _ = std::fs::remove_file(&temporary);
     })
+}
+
+/// Maps a table through a file that has no name any more.
+fn unnamed_table(directory: &Path, plain: &[u8]) -> std::io::Result<memmap2::Mmap> {
+    let path = directory.join(format!("scratch-{}-{:x}", std::process::id(), plain.as_ptr() as usize));
+    let mut file = File::options().read(true).write(true).create_new(true).open(&path)?;
+    std::fs::remove_file(&path)?;
+    file.write_all(plain)?;
+    file.write_all(&[0; 32])?; // where a kept table has its checksum
+    // SAFETY: nobody else can open the file, and it is not changed again.
+    unsafe { memmap2::Mmap::map(&file) }
 }
 
 /// Maps a cache file whose checksum is right. Cost: one pass at the speed of BLAKE3.

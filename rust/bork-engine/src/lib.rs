@@ -8,6 +8,7 @@ pub mod buffer;
 pub mod check;
 pub mod create;
 pub mod error;
+pub mod filter;
 pub mod half;
 pub mod index;
 pub mod objects;

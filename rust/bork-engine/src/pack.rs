@@ -33,6 +33,7 @@ pub struct OpenPack {
     seal: FileSeal,
     objects: Vec<TocObject>,
     toc_length: usize,
+    chunks: usize,
     scratch: Vec<u8>,
     plain: Vec<u8>,
 }
@@ -52,12 +53,25 @@ impl OpenPack {
     pub fn new(keys: &Keys, kind: Kind, mut buffer: PackBuffer) -> Result<Self, EngineError> {
         let (header, seal) = keys.new_file(kind)?;
         buffer.inner().extend_from_slice(&header.encode());
-        Ok(OpenPack { buffer, seal, objects: Vec::new(), toc_length: 0, scratch: Vec::new(), plain: Vec::new() })
+        Ok(OpenPack {
+            buffer,
+            seal,
+            objects: Vec::new(),
+            toc_length: 0,
+            chunks: 0,
+            scratch: Vec::new(),
+            plain: Vec::new(),
+        })
     }
 
     /// Bytes so far, table of contents included.
     pub fn length(&self) -> usize {
         self.buffer.len() + self.toc_length + TAG_LENGTH + TRAILER_LENGTH
+    }
+
+    /// Chunks so far.
+    pub fn chunks(&self) -> usize {
+        self.chunks
     }
 
     /// Whether an object of this payload and this number of chunks still fits into the buffer.
@@ -102,6 +116,7 @@ impl OpenPack {
             return Err(EngineError::Internal(message.into()));
         }
         self.toc_length += RECORD_LENGTH + object.chunks.len() * CHUNK_RECORD_LENGTH;
+        self.chunks += object.chunks.len();
         self.objects.push(TocObject { record, chunks: object.chunks });
         Ok(record)
     }

@@ -133,6 +133,7 @@ fn plan(source: &Path, chunker: ChunkerParams, previous: Option<(Id, Time)>) -> 
             compression: CompressionSpec { codec: Codec::Zstd, level: 3, auto: false, obfuscate: 0 },
             pack_length: 1 << 20,
             chunk_length: chunker.longest(),
+            scratch: None,
         },
         previous: previous.map(|(root, _)| root),
     }

@@ -233,7 +233,8 @@ impl<'a> View<'a> {
         Chunk { id, object: number(32), offset: number(36), length: number(40) }
     }
 
-    fn id(&self, at: usize) -> &'a [u8] {
+    /// Id of chunk number `at`.
+    pub fn id(&self, at: usize) -> &'a [u8] {
         let from = self.layout.chunks_at() + at * CHUNK_LENGTH;
         &self.bytes[from..from + ID_LENGTH]
     }

@@ -66,7 +66,6 @@ fn compile(dict: &Bound<'_, PyDict>) -> PyResult<CreatePlan> {
     if !paths.is_empty() {
         return Err(plan::invalid("create takes roots, not paths"));
     }
-    let _: Option<String> = p.get("scratch_dir")?;
     let mut roots: Vec<Root> = p
         .get::<Vec<(Vec<u8>, Vec<u8>)>>("roots")?
         .into_iter()
@@ -106,6 +105,7 @@ fn compile(dict: &Bound<'_, PyDict>) -> PyResult<CreatePlan> {
         compression: plan::compression(&mut p)?,
         pack_length: p.get("pack_size")?,
         chunk_length: chunker.longest(),
+        scratch: p.get("scratch_dir")?,
     };
     let threads = plan::threads(p.get("threads")?);
     p.finish()?;

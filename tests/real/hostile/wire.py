@@ -3,6 +3,7 @@
 What an encoder of Bork would refuse can be written here: wrong counts, odd paths, bytes that are no MessagePack.
 """
 
+import os
 import struct
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -100,8 +101,7 @@ def leaf(items: Sequence[tuple[bytes, bytes]], *, share: bool = True) -> bytes:
     for path, body in items:
         shared = 0
         if share and len(out) > 2:
-            while shared < min(len(last), len(path)) and last[shared] == path[shared]:
-                shared += 1
+            shared = len(last) if path.startswith(last) else len(os.path.commonprefix([last, path]))
         out += varint(shared) + varint(len(path) - shared) + path[shared:] + varint(len(body)) + body
         last = path
     return bytes(out)
