@@ -27,6 +27,7 @@ const DIRECT_LENGTH_MIN: usize = 64 * 1024;
 /// Reusable memory that starts at a multiple of [`ALIGNMENT`].
 #[derive(Debug)]
 pub struct AlignedBuffer {
+    allocation: NonNull<u8>,
     memory: NonNull<u8>,
     capacity: usize,
     length: usize,
@@ -45,9 +46,12 @@ impl AlignedBuffer {
     pub fn new(capacity: usize) -> Self {
         let capacity = capacity.max(1).checked_next_multiple_of(ALIGNMENT).expect("a capacity fits into memory");
         let layout = layout(capacity);
-        // SAFETY: the layout has a size of at least one page.
-        let memory = NonNull::new(unsafe { alloc_zeroed(layout) }).unwrap_or_else(|| handle_alloc_error(layout));
-        AlignedBuffer { memory, capacity, length: 0 }
+        // SAFETY: the layout has a size of more than one page.
+        let allocation = NonNull::new(unsafe { alloc_zeroed(layout) }).unwrap_or_else(|| handle_alloc_error(layout));
+        let skip = allocation.as_ptr().align_offset(ALIGNMENT);
+        // SAFETY: `skip` is below one page, by which the allocation is longer than the capacity.
+        let memory = unsafe { allocation.add(skip) };
+        AlignedBuffer { allocation, memory, capacity, length: 0 }
     }
 
     /// Most bytes that it can hold.
@@ -100,12 +104,14 @@ impl AlignedBuffer {
 impl Drop for AlignedBuffer {
     fn drop(&mut self) {
         // SAFETY: allocated in `new` with this very layout, and freed nowhere else.
-        unsafe { dealloc(self.memory.as_ptr(), layout(self.capacity)) }
+        unsafe { dealloc(self.allocation.as_ptr(), layout(self.capacity)) }
     }
 }
 
+/// One page more than the capacity, without an alignment of its own: an allocator clears aligned memory by hand, which
+/// touches all of it, but gets unaligned memory cleared, and untouched, from the system.
 fn layout(capacity: usize) -> Layout {
-    Layout::from_size_align(capacity, ALIGNMENT).expect("a capacity is at most isize::MAX")
+    Layout::from_size_align(capacity + ALIGNMENT, 16).expect("a capacity is at most isize::MAX")
 }
 
 /// Where in an [`AlignedBuffer`] a chunk must start that belongs at `offset` of its file: 0 to 4095.

@@ -47,27 +47,36 @@ impl BufferPool {
 
     fn wrap(self: &Arc<Self>, mut buffer: AlignedBuffer) -> PackBuffer {
         buffer.set_len(0);
-        PackBuffer { buffer: Some(buffer), pool: Some(Arc::clone(self)) }
+        PackBuffer { bytes: Some(Bytes::Aligned(buffer)), pool: Some(Arc::clone(self)) }
     }
 }
 
 /// The bytes of one file; goes back to its pool when dropped.
 pub struct PackBuffer {
-    buffer: Option<AlignedBuffer>,
+    bytes: Option<Bytes>,
     pool: Option<Arc<BufferPool>>,
 }
 
+enum Bytes {
+    Aligned(AlignedBuffer),
+    Plain(Vec<u8>),
+}
+
 impl PackBuffer {
-    /// A buffer of its own with these bytes.
-    pub fn copy_of(bytes: &[u8]) -> Self {
-        let mut buffer = AlignedBuffer::new(bytes.len());
-        buffer.extend_from_slice(bytes);
-        PackBuffer { buffer: Some(buffer), pool: None }
+    /// Bytes that come from no pool: an index object.
+    pub fn owned(bytes: Vec<u8>) -> Self {
+        PackBuffer { bytes: Some(Bytes::Plain(bytes)), pool: None }
     }
 
-    /// The buffer, to be filled.
+    /// The pool's buffer, to be filled.
+    ///
+    /// # Panics
+    /// For a buffer that came from no pool.
     pub fn inner(&mut self) -> &mut AlignedBuffer {
-        self.buffer.as_mut().expect("the buffer is there until drop")
+        match &mut self.bytes {
+            Some(Bytes::Aligned(buffer)) => buffer,
+            _ => panic!("only a buffer of a pool is filled"),
+        }
     }
 }
 
@@ -75,13 +84,17 @@ impl Deref for PackBuffer {
     type Target = [u8];
 
     fn deref(&self) -> &[u8] {
-        self.buffer.as_ref().expect("the buffer is there until drop").as_slice()
+        match &self.bytes {
+            Some(Bytes::Aligned(buffer)) => buffer.as_slice(),
+            Some(Bytes::Plain(bytes)) => bytes,
+            None => &[],
+        }
     }
 }
 
 impl Drop for PackBuffer {
     fn drop(&mut self) {
-        if let (Some(buffer), Some(pool)) = (self.buffer.take(), self.pool.take()) {
+        if let (Some(Bytes::Aligned(buffer)), Some(pool)) = (self.bytes.take(), self.pool.take()) {
             let _ = pool.free.0.try_send(buffer);
         }
     }

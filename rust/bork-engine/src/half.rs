@@ -29,7 +29,7 @@ const GROUP_CHUNKS: usize = 1024;
 /// Most chunks of a pack, so that its table of contents stays below 2.5 MB.
 const PACK_CHUNKS_MAX: usize = 64 << 10;
 /// New chunks after which a part of the index is written, so that memory does not grow with the backup.
-const INDEX_CHUNKS: usize = 96 << 10;
+const INDEX_CHUNKS: usize = 128 << 10;
 /// Metadata compresses well and is read often. zstd 3.
 const METADATA_COMPRESSION: CompressionSpec =
     CompressionSpec { codec: Codec::Zstd, level: 3, auto: false, obfuscate: 0 };
@@ -171,7 +171,7 @@ impl Half {
             self.claims.release(id);
         }
         let name = *blake3::hash(&sealed).as_bytes();
-        self.port.store(Event::StoreIndex, name, PackBuffer::copy_of(&sealed))
+        self.port.store(Event::StoreIndex, name, PackBuffer::owned(sealed))
     }
 
     /// Completes the metadata pack and writes the rest of the index. All sinks must have finished.

@@ -167,10 +167,14 @@ impl ChunkIndex {
     /// Adds a table that this process made. With a scratch directory it is kept there, in a file without a name, and
     /// costs 2 bytes of memory a chunk; without one it stays in memory.
     pub fn add_plain(&self, plain: Vec<u8>, scratch: Option<&Path>) -> Result<(), EngineError> {
+        // The file is made before the table is looked at: pages of a mapping that nobody touches cost nothing.
         let mapped = scratch.and_then(|directory| unnamed_table(directory, &plain).ok());
-        let mut table = Table::new(mapped.map_or(Backing::Owned(plain), Backing::Mapped), None, false)?;
+        let mut table = Table::new(Backing::Owned(plain), None, false)?;
         let view = table.view();
         table.filter = Some(Filter::new(table.layout.chunks, (0..table.layout.chunks).map(|at| view.id(at))));
+        if let Some(map) = mapped {
+            table.backing = Backing::Mapped(map);
+        }
         self.add(table);
         Ok(())
     }

@@ -26,29 +26,29 @@ def with_chunk(claimed: int, payload: bytes, codec: int, plain: bytes = b"") -> 
 
 
 def bomb(forge: Forge) -> bytes:
-    """Eight gigabytes in some kilobytes: 250 times the largest object, which is 32 MiB of the letter a."""
+    """Two gigabytes in some kilobytes: 60 times the largest object, which is 32 MiB of the letter a."""
     plain = b"a" * LARGEST
     chunk = forge.chunk(plain, kind=CONTENT, payload=zstandard.compress(plain, 19), codec=CODEC_ZSTD)
-    body = item(FILE, size=250 * LARGEST, slices=slice_record(chunk, LARGEST) * 250)
+    body = item(FILE, size=60 * LARGEST, slices=slice_record(chunk, LARGEST) * 60)
     return forge.chunk(leaf([(b"bomb", body)]))
 
 
 def bomb_of_files(forge: Forge) -> bytes:
-    """8,000 files of a megabyte each in some kilobytes, all of the same chunk."""
+    """2,000 files of a megabyte each in some kilobytes, all of the same chunk."""
     plain = b"b" * MIB
     chunk = forge.chunk(plain, kind=CONTENT, payload=zstandard.compress(plain), codec=CODEC_ZSTD)
     body = item(FILE, size=MIB, slices=slice_record(chunk, MIB))
     leaves = [
-        (forge.chunk(leaf([(b"%02d-%05d" % (part, number), body) for number in range(200)]), compress=True), b"%02d-00000" % part)
+        (forge.chunk(leaf([(b"%02d-%05d" % (part, number), body) for number in range(50)]), compress=True), b"%02d-00000" % part)
         for part in range(40)
     ]
     return forge.chunk(inner(1, leaves))
 
 
 def large_leaves(forge: Forge) -> bytes:
-    """40 leaves of 30 MiB each: a reader that fetches many at a time has them all in memory."""
+    """20 leaves of 30 MiB each: a reader that fetches many at a time has them all in memory."""
     children = []
-    for part in range(40):
+    for part in range(20):
         items = [
             (b"%02d-%d" % (part, number), item(DIRECTORY, xattrs=[value for at in range(150) for value in (b"user.%04d" % at, bytes(65_000))]))
             for number in range(3)

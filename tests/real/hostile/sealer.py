@@ -2,11 +2,11 @@
 
 import json
 import struct
-import zlib
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 
+import zstandard
 from blake3 import blake3
 
 ZERO = bytes(32)
@@ -100,8 +100,8 @@ class Forge:
         padding: int = 0,
     ) -> bytes:
         """Adds an object of one chunk; its id. ``claimed``: the plain length that the record tells."""
-        stored = payload if payload is not None else zlib.compress(plain) if compress else plain
-        used = codec if codec is not None else CODEC_ZLIB if compress else CODEC_NONE
+        stored = payload if payload is not None else zstandard.compress(plain) if compress else plain
+        used = codec if codec is not None else CODEC_ZSTD if compress else CODEC_NONE
         length = len(plain) if claimed is None else claimed
         found = keyed(self.keys.chunk_id, plain) if chunk_id is None else chunk_id
         self.objects.append(Object(stored, length, used, kind, [(found, length)], padding))
@@ -155,7 +155,7 @@ class Forge:
         count = struct.pack("<I", len(segments))
         return start + b"".join(seal(key, number, count, segment) for number, segment in enumerate(segments))
 
-    def head(self, name: str, root: bytes, **changes: object) -> None:
+    def head(self, name: str, root: bytes, /, **changes: object) -> None:
         """Stores an archive head; ``changes`` to its fields, a value of None removes one."""
         stats = dict.fromkeys(("items", "files", "chunks", "original_size", "compressed_size", "deduplicated_size"), 0)
         values: dict[str, object] = {
