@@ -321,9 +321,9 @@ class NoSpace(StorageError):
 
 
 class StorageQuotaExceeded(StorageError):
-    message = "The storage quota ({quota}) has been exceeded ({used}). Try deleting some archives."
+    message = "The storage quota ({quota}) has been exceeded ({used})."
     fields = ("quota", "used")
-    advice = "Delete archives, or have the quota raised."
+    advice = "Back up less, or to a repository with a larger quota."
     exit_code = 20
     msgid = "Repository.StorageQuotaExceeded"
 

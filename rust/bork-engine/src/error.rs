@@ -30,6 +30,14 @@ pub enum EngineError {
     /// A plan that cannot be carried out.
     #[error("{0}")]
     Plan(String),
+    /// A pattern that cannot be understood.
+    #[error("{pattern}: {why}")]
+    Pattern {
+        /// The pattern.
+        pattern: String,
+        /// One sentence.
+        why: String,
+    },
     /// The run was cancelled.
     #[error("cancelled")]
     Cancelled,

@@ -7,15 +7,16 @@ use pyo3::prelude::*;
 pub fn to_python(error: EngineError) -> PyErr {
     let text = error.to_string();
     match error {
-        EngineError::Format(bork_format::Error::Unknown { .. }) => raise("UnsupportedFormat", text),
-        EngineError::Format(_) | EngineError::Damaged { .. } => raise("IntegrityError", text),
+        EngineError::Format(bork_format::Error::Unknown { .. }) => raise("UnsupportedFormat", (text,)),
+        EngineError::Format(_) | EngineError::Damaged { .. } => raise("IntegrityError", (text,)),
         EngineError::PassphraseWrong => raise_bare("PassphraseWrong"),
         EngineError::KeyMismatch => raise_bare("KeyMismatch"),
-        EngineError::KeyInvalid(_) => raise("KeyInvalid", text),
-        EngineError::Storage(_) => raise("StorageFault", text),
-        EngineError::Plan(_) => raise("CommandError", text),
+        EngineError::KeyInvalid(_) => raise("KeyInvalid", (text,)),
+        EngineError::Storage(_) => raise("StorageFault", (text,)),
+        EngineError::Plan(_) => raise("CommandError", (text,)),
+        EngineError::Pattern { pattern, why } => raise("PatternInvalid", (pattern, why)),
         EngineError::Cancelled => raise_bare("CancelledByUser"),
-        EngineError::Internal(_) => raise("InternalError", text),
+        EngineError::Internal(_) => raise("InternalError", (text,)),
     }
 }
 
@@ -23,8 +24,8 @@ fn class<'py>(py: Python<'py>, name: &str) -> PyResult<Bound<'py, PyAny>> {
     py.import("bork.errors")?.getattr(name)
 }
 
-fn raise(name: &str, text: String) -> PyErr {
-    Python::attach(|py| match class(py, name).and_then(|class| class.call1((text,))) {
+fn raise(name: &str, fields: impl for<'py> pyo3::call::PyCallArgs<'py>) -> PyErr {
+    Python::attach(|py| match class(py, name).and_then(|class| class.call1(fields)) {
         Ok(value) => PyErr::from_value(value),
         Err(error) => error,
     })

@@ -4,7 +4,7 @@
 use crate::error::to_python;
 use bork_core::chunker::ChunkerParams;
 use bork_core::compress::CompressionSpec;
-use bork_core::pattern::{Action, Matcher, PathSelection, Style};
+use bork_core::pattern::{Action, Matcher, PathSelection, PatternError, Style};
 use bork_core::source::LineFormat;
 use bork_engine::error::EngineError;
 use bork_format::item::Time;
@@ -75,6 +75,10 @@ fn style(word: &str) -> PyResult<Style> {
     })
 }
 
+fn pattern_error(error: PatternError) -> PyErr {
+    to_python(EngineError::Pattern { pattern: error.pattern, why: error.why })
+}
+
 /// Patterns: `(action, style, text)`.
 pub fn matcher(patterns: Vec<(String, String, Vec<u8>)>) -> PyResult<Matcher> {
     let patterns = patterns
@@ -89,13 +93,13 @@ pub fn matcher(patterns: Vec<(String, String, Vec<u8>)>) -> PyResult<Matcher> {
             Ok((action, style(&word)?, text))
         })
         .collect::<PyResult<Vec<_>>>()?;
-    Matcher::new(patterns).map_err(|error| to_python(EngineError::Plan(error.to_string())))
+    Matcher::new(patterns).map_err(pattern_error)
 }
 
 /// PATH arguments: `(style, text)`.
 pub fn selection(paths: Vec<(String, Vec<u8>)>) -> PyResult<PathSelection> {
     let paths = paths.into_iter().map(|(word, text)| Ok((style(&word)?, text))).collect::<PyResult<Vec<_>>>()?;
-    PathSelection::new(paths).map_err(|error| to_python(EngineError::Plan(error.to_string())))
+    PathSelection::new(paths).map_err(pattern_error)
 }
 
 /// `lines`: None, or format and filter.

@@ -6,6 +6,7 @@ import argparse
 
 from bork.cli.commands import COMMANDS, GROUPS
 from bork.cli.options import COMMON, Command, Option
+from bork.cli.topics import TOPICS
 
 
 def main_help(program: str) -> str:
@@ -17,7 +18,8 @@ def main_help(program: str) -> str:
     commands = parser.add_argument_group("commands")
     for name, summary in _top_level():
         commands.add_argument(name, help=summary)
-    parser.epilog = f'"{program} help COMMAND" shows the options of a command; "{program} help" its other topics.'
+    topics = ", ".join(sorted(TOPICS))
+    parser.epilog = f'"{program} help COMMAND" shows the options of a command. Other topics: {topics}.'
     return parser.format_help()
 
 

@@ -99,7 +99,7 @@ def storage_quota(text: str) -> int:
     except (ValueError, OverflowError):
         raise ValueError(f"invalid size: {text!r}") from None
     if quota < 0 or 0 < quota < QUOTA_MIN_BYTES:
-        raise ValueError(f"quota is too small ({text}). At least 10M are required.")
+        raise ValueError(f"quota is too small ({text}), at least 10M are required")
     return quota
 
 
