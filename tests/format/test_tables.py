@@ -14,7 +14,7 @@ from bork.repository import config
 from bork.repository.config import RepositoryConfig
 from bork.repository.layout import RepositoryId
 from bork.storage.names import is_object_name
-from tests.format.places import PAGES, REPOSITORIES, ROOT
+from tests.format.places import PAGES, REPOSITORIES, ROOT, vector
 from tests.format.rust_constants import Number, constants, text_constants
 from tests.reference import keys as reference_keys
 from tests.reference.annotate import annotate
@@ -216,6 +216,12 @@ def test_the_stated_sizes_are_what_the_constants_give() -> None:
     assert rows["table of contents"] == str(record + chunk_record)
     mean = 2**18 + 2**20 * (1 - 2.718281828 ** (-(2**22 - 2**18) / 2**20))
     assert abs(2**40 / mean - 855_000) < 5_000
+
+
+def test_the_paper_key_on_the_page_is_one_of_the_vectors() -> None:
+    shown = re.findall(r"^ {4}(BORK PAPER KEY v1\n(?: {4}.*\n){3})", (PAGES / "key.md").read_text(), re.MULTILINE)
+    (lines,) = (re.sub("^ {4}", "", text, flags=re.MULTILINE) for text in shown)
+    assert vector("keys")["cases"][0]["paper"].startswith(lines)
 
 
 def test_the_hex_dump_is_the_one_of_the_golden_repository() -> None:

@@ -1,5 +1,6 @@
 //! Reading content: small files in one go, large files in buffers that any worker may cut up further.
 
+use super::hardlinks::FileKey;
 use super::options::Changed;
 use super::shared::{BodyBytes, Shared, UnitState};
 use crate::chunker::Chunker;
@@ -61,6 +62,8 @@ pub struct Draft {
     pub item: Item,
     /// Stored path.
     pub path: Vec<u8>,
+    /// Identity and number of names, if further names of the file may come.
+    pub linked: Option<(FileKey, u32)>,
 }
 
 impl FileJob {
@@ -106,6 +109,9 @@ impl FileJob {
             (assembly.draft.take(), content)
         };
         let Some(mut draft) = draft else { return Ok(()) };
+        if let Some((key, links)) = draft.linked {
+            shared.hard_links.put(key, links, &content, draft.item.size);
+        }
         draft.item.content = content;
         let mut body = Vec::with_capacity(256);
         draft.item.encode(&mut body);

@@ -218,7 +218,9 @@ impl<S: ChunkSink> Worker<'_, S> {
         }
         item.size = size;
         subject.unit.expect();
-        let draft = Draft { item, path: subject.path() };
+        let key = FileKey::new(before.device, before.inode, before.ctime);
+        let linked = (before.links > 1 && !special && !changed).then_some((key, before.links));
+        let draft = Draft { item, path: subject.path(), linked };
         job.finish(draft, &mut self.sink, shared)?;
         Ok(Some((Read::Later, changed)))
     }

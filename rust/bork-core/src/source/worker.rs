@@ -160,7 +160,7 @@ impl<'a, S: ChunkSink> Worker<'a, S> {
         }
         out.files += 1;
         subject.unit.expect();
-        job.finish(Draft { item, path: subject.path() }, &mut self.sink, shared)?;
+        job.finish(Draft { item, path: subject.path(), linked: None }, &mut self.sink, shared)?;
         Ok(b'i')
     }
 
