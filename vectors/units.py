@@ -125,7 +125,7 @@ def packs() -> object:
     text = b"one chunk" * 30
     zipped = Draft(CONTENT, (text,), codec=3, payload=zlib.compress(text, 6), padding=7)
     data = maker.pack(DATA, [Draft(CONTENT, (b"first", b"second")), zipped])
-    metadata = maker.pack(METADATA, [Draft(NODE, (b"\x01\x01",)), Draft(CONTENT, (b"second",))])
+    metadata = maker.pack(METADATA, [Draft(NODE, (b"\x01\x01",)), Draft(NODE, (b"second",))])
     superseded = [bytes([0x66] * 32)]
     maker.index([data, metadata], superseded)
     table = encode_table([data, metadata], superseded)

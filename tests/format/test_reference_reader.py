@@ -163,7 +163,6 @@ def test_long_content_moves_to_content_lists(bork: Bork, tmp_path: Path) -> None
     assert b"".join(repository.content(one) for one in repository.slices(items[b"one list"])) == data[: 64 * 257]
 
 
-@pytest.mark.xfail(reason="a file that is read in one go gets one list, however long it is")
 def test_no_content_list_is_longer_than_the_limit(bork: Bork, tmp_path: Path) -> None:
     source = tmp_path / "source"
     source.mkdir()

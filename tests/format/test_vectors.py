@@ -227,20 +227,7 @@ def unencrypted(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv(UNKNOWN_UNENCRYPTED, "yes")
 
 
-# Bodies that the page forbids and the program still reads: docs/format/item.md, "Errors".
-LAX = {
-    "no uid",
-    "no gid",
-    "no mtime",
-    "a mode of more than 16 bits",
-    "a device without numbers",
-    "a file with device numbers",
-    "a file with a default ACL",
-}
-REFUSED = [
-    pytest.param(data, id=why, marks=[pytest.mark.xfail(reason="the program is laxer than the page")] * (why in LAX))
-    for why, data in vector("items")["refused"].items()
-]
+REFUSED = [pytest.param(data, id=why) for why, data in vector("items")["refused"].items()]
 
 
 @pytest.mark.parametrize("data", REFUSED)

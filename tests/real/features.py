@@ -54,7 +54,20 @@ def names(root: Path) -> None:
             file.write(bytes([byte]))
         if byte != ord("."):
             os.mkdir(os.path.join(directory, bytes([byte])))
-    strange = (b"n" * 255, "ü".encode() * 127, b"\xff" * 255, b"a\nb", b"...", b"..a", b"-rf", b" ", b"\\", b"a\\..\\b", b"~", b"*")
+    strange = (
+        b"n" * 255,
+        "ü".encode() * 127,
+        b"\xff" * 255,
+        b"a\nb",
+        b"...",
+        b"..a",
+        b"-rf",
+        b" ",
+        b"\\",
+        b"a\\..\\b",
+        b"~",
+        b"*",
+    )
     for number, name in enumerate(strange):
         path = os.path.join(directory, b"strange", b"%d" % number, name)
         os.makedirs(path)
@@ -98,7 +111,18 @@ def times_beyond(root: Path) -> None:
 
 def links(root: Path) -> None:
     """Symbolic links with owners and times of their own, odd targets; hard links of every kind of file."""
-    targets: tuple[bytes, ...] = (b"/", b".", b"..", b"../../../../etc/passwd", b"nowhere", b"self", b" ", b"a\nb", b"\xff\xfe", b"//x//./")
+    targets: tuple[bytes, ...] = (
+        b"/",
+        b".",
+        b"..",
+        b"../../../../etc/passwd",
+        b"nowhere",
+        b"self",
+        b" ",
+        b"a\nb",
+        b"\xff\xfe",
+        b"//x//./",
+    )
     for number, target in enumerate((*targets, *(b"t" * length for length in LONG_TARGETS))):
         path = os.path.join(os.fsencode(root), b"%d" % number)
         if offered(lambda target=target, path=path: os.symlink(target, path)):  # type: ignore[misc]
@@ -155,7 +179,15 @@ def attributes(root: Path) -> None:
 
 def access_lists(root: Path) -> None:
     """Access and default ACLs with named users and groups, known and unknown; on a set-gid directory, too."""
-    many = acl((1, 6, NOBODY), *((2, 5, user) for user in range(1, 16)), (4, 4, NOBODY), (8, 7, 4), (8, 2, 99_999), (0x10, 7, NOBODY), (0x20, 1, NOBODY))
+    many = acl(
+        (1, 6, NOBODY),
+        *((2, 5, user) for user in range(1, 16)),
+        (4, 4, NOBODY),
+        (8, 7, 4),
+        (8, 2, 99_999),
+        (0x10, 7, NOBODY),
+        (0x20, 1, NOBODY),
+    )
     for name, value in (("plain", ACL_ACCESS), ("many", many)):
         file, directory = root / name, root / f"{name} directory"
         file.write_bytes(b"for others, too")

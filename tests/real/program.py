@@ -122,7 +122,9 @@ def session(
             resource.setrlimit(limit, (value, value))
 
     directory.mkdir()
-    child = subprocess.Popen([sys.executable, "-c", SESSION, json.dumps(commands), directory], cwd=cwd, preexec_fn=prepare)
+    child = subprocess.Popen(
+        [sys.executable, "-c", SESSION, json.dumps(commands), directory], cwd=cwd, preexec_fn=prepare
+    )
     try:
         child.wait(timeout_s)
     except subprocess.TimeoutExpired:
@@ -132,7 +134,9 @@ def session(
     for number, words in enumerate(commands):
         out, err, end = (directory / f"{number}.{name}" for name in ("out", "err", "end"))
         said = err.read_bytes() if err.exists() else b""
-        assert end.exists(), f"{words} did not end, or the process died: {child.returncode}\n{os.fsdecode(said[-3000:])}"
+        assert end.exists(), (
+            f"{words} did not end, or the process died: {child.returncode}\n{os.fsdecode(said[-3000:])}"
+        )
         code, seconds, peak_kib = end.read_text().split()
         ended.append(Ended(int(code), out.read_bytes(), said, float(seconds), int(peak_kib) << 10))
     return ended
@@ -149,7 +153,15 @@ def without_privilege() -> None:
 def assert_clear(code: int, err: bytes, what: object = "") -> None:
     """An end that a user can understand: no traceback, no panic, no words of our inside; a reason where one is due."""
     text = os.fsdecode(err)
-    for inside in ("Traceback", "panicked", "InternalError", "internal error", "Internal error", "unwrap", "bug in Bork"):
+    for inside in (
+        "Traceback",
+        "panicked",
+        "InternalError",
+        "internal error",
+        "Internal error",
+        "unwrap",
+        "bug in Bork",
+    ):
         assert inside not in text, f"{what}: {text}"
     assert code in (0, 1, 2, 130, 143), f"{what}: exit code {code}: {text}"
     if code:

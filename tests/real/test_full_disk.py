@@ -196,7 +196,19 @@ def test_a_read_only_repository_can_be_read_and_refuses_a_backup_in_one_line(
     bork("info", repository)
 
 
-FORBIDDEN = ("config", "packs", "indexes", "keys", "archives", "packs/*", "packs/*/*", "indexes/*", "keys/*", "archives/*", ".")
+FORBIDDEN = (
+    "config",
+    "packs",
+    "indexes",
+    "keys",
+    "archives",
+    "packs/*",
+    "packs/*/*",
+    "indexes/*",
+    "keys/*",
+    "archives/*",
+    ".",
+)
 
 
 @pytest.mark.parametrize("what", FORBIDDEN)

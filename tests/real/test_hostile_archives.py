@@ -56,7 +56,9 @@ def fingerprint(root: Path) -> str:
     digest = hashlib.sha256()
     for path in sorted([root, *root.rglob("*")]):
         status = path.lstat()
-        digest.update(repr((path, status.st_mode, status.st_uid, status.st_gid, status.st_mtime_ns, status.st_nlink)).encode())
+        digest.update(
+            repr((path, status.st_mode, status.st_uid, status.st_gid, status.st_mtime_ns, status.st_nlink)).encode()
+        )
         if stat.S_ISREG(status.st_mode):
             digest.update(path.read_bytes())
     return digest.hexdigest()
@@ -83,7 +85,9 @@ class Scene:
 
     def run(self, *commands: tuple[str, ...]) -> list[Ended]:
         """Commands in the target; whatever they do, the canary sings."""
-        all_ended = session(commands, self.directory.parent / "said", cwd=self.target, limits=LIMITS, timeout_s=SECONDS_MAX)
+        all_ended = session(
+            commands, self.directory.parent / "said", cwd=self.target, limits=LIMITS, timeout_s=SECONDS_MAX
+        )
         assert self.fingerprint() == self.before, "something was written outside of the target"
         for words, ended in zip(commands, all_ended, strict=True):
             assert ended.peak_bytes < MEMORY_MAX, f"{words} needed {ended.peak_bytes >> 20} MiB"

@@ -158,7 +158,9 @@ def test_no_target_of_a_link_can_steer_a_terminal(repository: Path, bork: Bork) 
     assert said.stdout.count(b"\n") == 1
 
 
-@pytest.mark.parametrize("words", [("extract", "--list"), ("extract", "--list", "--dry-run"), ("check", "--verify-data")])
+@pytest.mark.parametrize(
+    "words", [("extract", "--list"), ("extract", "--list", "--dry-run"), ("check", "--verify-data")]
+)
 def test_no_message_about_an_archive_can_steer_a_terminal(
     words: tuple[str, ...], steering: Path, bork: Bork, tmp_path: Path
 ) -> None:
@@ -169,12 +171,19 @@ def test_no_message_about_an_archive_can_steer_a_terminal(
     assert not CONTROL.search(said.stdout)
 
 
-INFO_RAW = pytest.mark.xfail(reason="info and list print names, comments and users of archives as they are", strict=True)
+INFO_RAW = pytest.mark.xfail(
+    reason="info and list print names, comments and users of archives as they are", strict=True
+)
 
 
 @pytest.mark.parametrize(
     "words",
-    [pytest.param(("list",), marks=INFO_RAW), ("info",), ("check",), pytest.param(("info", "--last", "1"), marks=INFO_RAW)],
+    [
+        pytest.param(("list",), marks=INFO_RAW),
+        ("info",),
+        ("check",),
+        pytest.param(("info", "--last", "1"), marks=INFO_RAW),
+    ],
     ids=" ".join,
 )
 def test_no_head_can_steer_a_terminal(words: tuple[str, ...], repository: Path, bork: Bork) -> None:
@@ -241,7 +250,9 @@ def test_an_odd_head_is_refused_and_hides_no_other_archive(
 
 def test_times_at_the_ends_of_all_time_can_be_shown(repository: Path, bork: Bork) -> None:
     forge = Forge(repository)
-    forge.publish(forge.chunk(leaf([(b"f", item(FILE, mtime=(2**63 - 1, 0))), (b"g", item(FILE, mtime=(-(2**63), 0)))])))
+    forge.publish(
+        forge.chunk(leaf([(b"f", item(FILE, mtime=(2**63 - 1, 0))), (b"g", item(FILE, mtime=(-(2**63), 0)))]))
+    )
     for number, time_ns in enumerate((2**63 - 1, -(2**63), 0)):
         forge.head(f"head-{number}", forge.chunk(leaf([])), time_ns=time_ns, start_ns=time_ns, end_ns=time_ns)
     for words in (("list",), ("info", "--last", "3"), ("list", "--json"), ("info", "--json")):

@@ -105,7 +105,9 @@ def test_what_an_interrupted_create_has_stored_is_found_again(
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP], ids=lambda number: number.name)
-@pytest.mark.parametrize("words", [("extract",), ("extract", "--dry-run"), ("check", "--verify-data"), ("list",)], ids=" ".join)
+@pytest.mark.parametrize(
+    "words", [("extract",), ("extract", "--dry-run"), ("check", "--verify-data"), ("list",)], ids=" ".join
+)
 def test_a_signal_to_a_reading_command_is_one_line(
     words: tuple[str, ...], number: signal.Signals, bork: Bork, repository: Path, memory_disk: Path
 ) -> None:
@@ -152,7 +154,9 @@ def test_a_backup_in_the_background_is_not_stopped_by_a_signal_that_is_ignored(
 def many(bork: Bork, repository: Path, memory_disk: Path) -> Path:
     """An archive whose list is longer than a pipe holds."""
     for number in range(5_000):
-        (memory_disk / "source" / f"a name that is long enough to fill a pipe with some more of them {number:05}").touch()
+        (
+            memory_disk / "source" / f"a name that is long enough to fill a pipe with some more of them {number:05}"
+        ).touch()
     (memory_disk / "source" / "zz large").write_bytes(os.urandom(4 * MIB))
     bork("create", f"{repository}::one", ".", cwd=memory_disk / "source")
     return repository

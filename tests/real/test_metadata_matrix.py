@@ -23,7 +23,12 @@ pytestmark = [pytest.mark.needs("loop", "mkfs.xfs", "mkfs.btrfs", "mkfs.ext4"), 
 
 SOCKET = b"tree/special_files/socket"
 TIMES_HELD = ("btrfs", "tmpfs")  # file systems with 64 bits for seconds
-TARGETS = {"ext4": ("ext4", "btrfs"), "xfs": ("xfs", "ext4"), "btrfs": ("xfs", "btrfs", "ext4"), "tmpfs": ("ext4", "tmpfs", "xfs")}
+TARGETS = {
+    "ext4": ("ext4", "btrfs"),
+    "xfs": ("xfs", "ext4"),
+    "btrfs": ("xfs", "btrfs", "ext4"),
+    "tmpfs": ("ext4", "tmpfs", "xfs"),
+}
 
 
 @dataclass
@@ -99,7 +104,9 @@ def test_a_tree_with_everything_is_restored_or_each_loss_is_named(
             named += 1
         else:
             unexplained.append(line)
-    assert not unexplained, "\n".join([*unexplained[:20], f"... {len(unexplained)} in all", said.stderr.decode(errors="replace")])
+    assert not unexplained, "\n".join(
+        [*unexplained[:20], f"... {len(unexplained)} in all", said.stderr.decode(errors="replace")]
+    )
     assert said.returncode == (1 if said.stderr else 0)
     assert bool(named) == bool(said.stderr), said.stderr.decode(errors="replace")
 
@@ -137,7 +144,9 @@ def test_a_second_restore_over_the_first_one_gives_the_same(archived: Archived, 
         said = bork("extract", f"{archived.repository}::one", cwd=restored, exit_code=None)
         assert_clear(said.returncode, said.stderr)
     found = differences(os.fsencode(archived.source), os.fsencode(restored))
-    assert [line for line in found if "socket" not in line and "file_flags" not in line and not line.startswith("b'.'")] == []
+    assert [
+        line for line in found if "socket" not in line and "file_flags" not in line and not line.startswith("b'.'")
+    ] == []
 
 
 @pytest.mark.parametrize("kind", KINDS)

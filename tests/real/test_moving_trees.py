@@ -98,7 +98,9 @@ def rounds(
     return letters
 
 
-def test_files_that_grow_shrink_and_are_rewritten(bork: Bork, repository: Path, source: Path, memory_disk: Path) -> None:
+def test_files_that_grow_shrink_and_are_rewritten(
+    bork: Bork, repository: Path, source: Path, memory_disk: Path
+) -> None:
     grows, shrinks, edited = (source / "moving" / name for name in ("grows", "shrinks", "edited"))
     for path in (grows, shrinks, edited):
         path.write_bytes(os.urandom(20 * MIB))

@@ -107,7 +107,9 @@ def test_a_tree_deeper_than_the_limit_of_open_files_comes_back_or_the_loss_is_na
 
 
 @pytest.mark.xfail(reason="a directory stays open until the last name of each file in it has come", strict=True)
-def test_many_files_with_a_name_elsewhere_do_not_use_up_the_open_files(repository: Path, memory_disk: Path, bork: Bork) -> None:
+def test_many_files_with_a_name_elsewhere_do_not_use_up_the_open_files(
+    repository: Path, memory_disk: Path, bork: Bork
+) -> None:
     """A file that has a second name outside of the archive waits for it in vain; its directory must not stay open."""
     (memory_disk / "elsewhere").mkdir()
     (memory_disk / "restored").mkdir()
@@ -226,7 +228,9 @@ def test_a_path_in_proc_or_sys_that_was_named_is_read(path: str, repository: Pat
 
 
 @pytest.mark.needs("root", "mount")
-def test_one_file_system_keeps_mount_points_as_empty_directories(repository: Path, memory_disk: Path, bork: Bork) -> None:
+def test_one_file_system_keeps_mount_points_as_empty_directories(
+    repository: Path, memory_disk: Path, bork: Bork
+) -> None:
     root, other = memory_disk / "root", memory_disk / "root" / "mounted"
     other.mkdir(parents=True)
     (root / "here").write_bytes(b"here")
@@ -244,7 +248,9 @@ def test_one_file_system_keeps_mount_points_as_empty_directories(repository: Pat
 
 @pytest.mark.needs("root", "mount")
 @pytest.mark.xfail(reason="roots inside another root are dropped, though -x stops in front of them", strict=True)
-def test_a_mount_point_that_was_named_is_stored_with_one_file_system(repository: Path, memory_disk: Path, bork: Bork) -> None:
+def test_a_mount_point_that_was_named_is_stored_with_one_file_system(
+    repository: Path, memory_disk: Path, bork: Bork
+) -> None:
     """``create -x REPO::ARCHIVE / /home``: what everybody writes who has /home on a disk of its own."""
     other = memory_disk / "root" / "home"
     other.mkdir(parents=True)
@@ -269,7 +275,9 @@ def test_the_current_directory_and_something_in_it_can_be_named_together(
 
 
 @pytest.mark.needs("root")
-def test_what_a_user_may_not_read_is_named_and_the_rest_is_stored(repository: Path, memory_disk: Path, bork: Bork) -> None:
+def test_what_a_user_may_not_read_is_named_and_the_rest_is_stored(
+    repository: Path, memory_disk: Path, bork: Bork
+) -> None:
     source = memory_disk / "source"
     for name in ("readable", "secret directory", "listable"):
         (source / name).mkdir(parents=True)
@@ -291,7 +299,9 @@ def test_what_a_user_may_not_read_is_named_and_the_rest_is_stored(repository: Pa
     bork("check", "--verify-data", repository)
 
 
-def test_a_root_that_is_not_there_is_named_and_the_others_are_stored(repository: Path, memory_disk: Path, bork: Bork) -> None:
+def test_a_root_that_is_not_there_is_named_and_the_others_are_stored(
+    repository: Path, memory_disk: Path, bork: Bork
+) -> None:
     (memory_disk / "there").write_bytes(b"there")
     said = bork("create", f"{repository}::one", "there", "not there", "nowhere/at/all", cwd=memory_disk, exit_code=1)
     assert said.stderr.count(b"\n") == 2
@@ -321,7 +331,9 @@ def test_a_block_device_is_stored_as_a_node_and_read_only_with_read_special(
     image = memory_disk / "image"
     content = os.urandom(3 * MIB)
     image.write_bytes(content)
-    device = subprocess.run(["losetup", "--find", "--show", image], capture_output=True, check=True).stdout.decode().strip()
+    device = (
+        subprocess.run(["losetup", "--find", "--show", image], capture_output=True, check=True).stdout.decode().strip()
+    )
     try:
         bork("create", f"{repository}::node", device)
         bork("create", "--read-special", f"{repository}::content", device)

@@ -110,7 +110,9 @@ def test_a_second_backup_of_an_unchanged_tree_reads_no_content(scene: Scene) -> 
 @pytest.mark.parametrize("mode", MODES)
 def test_each_files_cache_mode_reads_what_borg_reads(mode: str, scene: Scene) -> None:
     scene.create(f"--files-cache={mode}")
-    quiet, chmod, touched, replaced, grown = (scene.source / name for name in ("quiet", "chmod", "touched", "replaced", "grown"))
+    quiet, chmod, touched, replaced, grown = (
+        scene.source / name for name in ("quiet", "chmod", "touched", "replaced", "grown")
+    )
     chmod.chmod(0o600)
     os.utime(touched)
     copy = replaced.with_name("copy")

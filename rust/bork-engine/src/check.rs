@@ -14,7 +14,7 @@ use bork_core::compress::Decompressor;
 use bork_core::problem::{Problem, ProblemKind};
 use bork_core::seam::Stop;
 use bork_format::Id;
-use bork_format::item::{Content, Item, Slice, decode_slices};
+use bork_format::item::{Content, Item, Slice, decode_list};
 use bork_format::node::{INNER, LeafReader, decode_inner};
 use bork_format::pack::HEADER_LENGTH;
 use crossbeam_channel::{Receiver, bounded};
@@ -288,7 +288,7 @@ impl Checking {
         let mut total = 0;
         for id in lists {
             let plain = reader.read(id).map_err(|error| error.to_string())?;
-            let slices = decode_slices(&plain).map_err(|error| error.to_string())?;
+            let slices = decode_list(&plain).map_err(|error| error.to_string())?;
             self.slices(&slices)?;
             total += slices.iter().map(|slice| u64::from(slice.length)).sum::<u64>();
         }

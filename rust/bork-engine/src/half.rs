@@ -14,7 +14,7 @@ use crate::secrets::{Keys, random};
 use bork_core::compress::{CompressionSpec, Compressor, Decompressor, padding};
 use bork_core::seam::{ChunkSink, Stop};
 use bork_format::Id;
-use bork_format::item::decode_slices;
+use bork_format::item::decode_list;
 use bork_format::pack::{Codec, Kind, ObjectKind};
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -312,7 +312,7 @@ impl ChunkSink for LocalSink {
     fn reuse_lists(&mut self, lists: &[Id]) -> bool {
         let mut stored = Vec::new();
         for id in lists {
-            let Some(Ok(slices)) = self.reader.read(id).ok().map(|plain| decode_slices(&plain)) else { return false };
+            let Some(Ok(slices)) = self.reader.read(id).ok().map(|plain| decode_list(&plain)) else { return false };
             for slice in slices.iter().filter(|slice| !slice.is_hole()) {
                 match self.known(&slice.id) {
                     Some(length) => stored.push(length),

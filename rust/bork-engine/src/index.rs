@@ -319,6 +319,9 @@ pub fn open_index(keys: &Keys, data: &[u8]) -> Result<Vec<u8>, EngineError> {
     let seal = keys.file(&header)?;
     let body = &data[HEADER_LENGTH..];
     let segments = body.len().div_ceil(SEGMENT_LENGTH + TAG_LENGTH);
+    if body.len() % (SEGMENT_LENGTH + TAG_LENGTH) == TAG_LENGTH {
+        return Err(EngineError::damaged("index", "its last segment is empty"));
+    }
     let mut plain = Vec::with_capacity(body.len());
     for (number, segment) in body.chunks(SEGMENT_LENGTH + TAG_LENGTH).enumerate() {
         let mut segment = segment.to_vec();

@@ -166,6 +166,9 @@ pub fn open_toc(
     let mut toc = tail[split - toc_length..split].to_vec();
     let plain = seal.open(TOC_NONCE, &trailer.objects.to_le_bytes(), &mut toc)?;
     let objects = decode_toc(plain, trailer.objects, length - fixed)?;
+    if !objects.iter().all(|object| object.record.fits(header.kind)) {
+        return Err(EngineError::damaged(what, "it holds an object that belongs into a pack of another kind"));
+    }
     Ok((header, seal, objects))
 }
 
@@ -182,7 +185,10 @@ pub fn open_object(
         return Err(EngineError::damaged("object", "its length is not the one that the index gives"));
     }
     let opened = seal.open(index, &record.encode(), sealed)?;
-    let payload = &opened[..record.payload as usize];
+    let (payload, padding) = opened.split_at(record.payload as usize);
+    if padding.iter().any(|byte| *byte != 0) {
+        return Err(EngineError::damaged("object", "its padding is not zero"));
+    }
     decompressor
         .decompress(record.codec, payload, record.plain as usize, plain)
         .map_err(|error| EngineError::damaged("object", error.to_string()))

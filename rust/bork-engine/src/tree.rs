@@ -77,8 +77,10 @@ pub type Prefixes = Option<Vec<Vec<u8>>>;
 /// Reads the leaves of a tree in order, fetching some ahead.
 pub struct LeafStream {
     reader: ObjectReader,
-    /// Nodes still to be visited, next one last.
-    stack: Vec<Id>,
+    /// Nodes still to be visited, next one last, with their levels (0 for leaves; unknown for the root).
+    stack: Vec<(Id, Option<u8>)>,
+    /// Levels of the nodes on their way.
+    levels: Vec<Option<u8>>,
     ready: VecDeque<Vec<u8>>,
     pending: Option<PendingBatch>,
     prefixes: Prefixes,
@@ -93,7 +95,15 @@ const BATCH: usize = 32;
 impl LeafStream {
     /// Starts at the root.
     pub fn new(reader: ObjectReader, root: Id, prefixes: Prefixes) -> Self {
-        LeafStream { reader, stack: vec![root], ready: VecDeque::new(), pending: None, prefixes, nodes_left: NODES_MAX }
+        LeafStream {
+            reader,
+            stack: vec![(root, None)],
+            levels: Vec::new(),
+            ready: VecDeque::new(),
+            pending: None,
+            prefixes,
+            nodes_left: NODES_MAX,
+        }
     }
 
     /// The next leaf.
@@ -114,22 +124,26 @@ impl LeafStream {
     fn fill(&mut self) -> Result<(), EngineError> {
         let nodes = self.reader.finish(&mut self.pending)?;
         let mut inner = Vec::new();
-        for node in nodes {
-            match node.first() {
-                Some(&LEAF) if inner.is_empty() => self.ready.push_back(node),
-                Some(&INNER) => inner.push(node),
-                Some(&LEAF) => return Err(EngineError::damaged("tree", "nodes of one level are of different kinds")),
+        for (node, level) in nodes.into_iter().zip(std::mem::take(&mut self.levels)) {
+            let found = match (node.first(), node.get(2)) {
+                (Some(&LEAF), _) => 0,
+                (Some(&INNER), Some(level)) => *level,
                 _ => return Err(EngineError::damaged("tree", "a node of unknown kind")),
+            };
+            if level.is_some_and(|level| level != found) || (found == 0 && !inner.is_empty()) {
+                return Err(EngineError::damaged("tree", "a node is of another level than its place demands"));
             }
+            if found == 0 { self.ready.push_back(node) } else { inner.push(node) }
         }
         for node in inner.iter().rev() {
             let inner = decode_inner(node)?;
+            let below = Some(inner.level - 1);
             let mut after: Option<Vec<u8>> = None;
             let mut wanted = Vec::new();
             for child in inner.children.into_iter().rev() {
                 let first = child.summary.first.clone();
                 if self.is_wanted(&first, after.as_deref()) {
-                    wanted.push(child.id);
+                    wanted.push((child.id, below));
                 }
                 after = Some(first);
             }
@@ -138,7 +152,10 @@ impl LeafStream {
         let mut batch = Vec::new();
         while batch.len() < BATCH {
             match self.stack.pop() {
-                Some(id) => batch.push(id),
+                Some((id, level)) => {
+                    batch.push(id);
+                    self.levels.push(level);
+                }
                 None => break,
             }
         }

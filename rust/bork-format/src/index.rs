@@ -166,12 +166,22 @@ impl<'a> View<'a> {
     /// Checks every record: numbers in range, objects within their packs, chunks sorted and within their objects.
     /// Cost: one pass over the table.
     pub fn check(&self) -> Result<()> {
+        // Objects stand in the order of packs and, within one, of offsets, without gaps from the header on: a reader
+        // counts them to know their nonces.
+        let mut expected = (0, crate::pack::HEADER_LENGTH as u64);
         for at in 0..self.layout.objects {
             let object = self.object(at)?;
             let Some(pack) = self.pack(object.pack as usize) else {
                 return malformed(WHAT, "an object names a pack that is not there");
             };
-            if u64::from(object.offset) + u64::from(object.record.stored) > pack.length {
+            if object.pack > expected.0 {
+                expected = (object.pack, crate::pack::HEADER_LENGTH as u64);
+            }
+            if (object.pack, u64::from(object.offset)) != expected {
+                return malformed(WHAT, "the objects of a pack do not follow each other");
+            }
+            expected.1 += u64::from(object.record.stored);
+            if expected.1 > pack.length {
                 return malformed(WHAT, "an object lies outside its pack");
             }
         }
@@ -186,6 +196,9 @@ impl<'a> View<'a> {
                 return malformed(WHAT, "a chunk names an object that is not there");
             }
             let plain = self.object(chunk.object as usize)?.record.plain;
+            if chunk.length == 0 {
+                return malformed(WHAT, "a chunk is empty");
+            }
             if u64::from(chunk.offset) + u64::from(chunk.length) > u64::from(plain) {
                 return malformed(WHAT, "a chunk lies outside its object");
             }

@@ -301,15 +301,20 @@ impl Item {
         let mut r = Reader::new(bytes, WHAT);
         let mut item = Item::default();
         let mut last = 0;
+        let mut required = 0;
         for _ in 0..r.map(32)? {
             let number = r.uint()?;
             if number <= last {
                 return malformed(WHAT, "fields are not in ascending order");
             }
             last = number;
+            required += u32::from(matches!(number, field::MODE | field::UID | field::GID | field::MTIME));
             item.decode_field(number, &mut r)?;
         }
         r.finish()?;
+        if required != 4 {
+            return malformed(WHAT, "mode, uid, gid or mtime is missing");
+        }
         item.validate()?;
         Ok(item)
     }
@@ -365,6 +370,9 @@ impl Item {
 
     fn validate(&self) -> Result<()> {
         let content_allowed = self.is_file();
+        if self.mode > 0xffff {
+            return malformed(WHAT, "the mode has more than 16 bits");
+        }
         match self.file_type() {
             TYPE_FILE | TYPE_DIRECTORY | TYPE_SYMLINK | TYPE_FIFO => {}
             TYPE_CHARACTER_DEVICE | TYPE_BLOCK_DEVICE => {}
@@ -375,6 +383,13 @@ impl Item {
         }
         if (self.file_type() == TYPE_SYMLINK) == self.target.is_empty() {
             return malformed(WHAT, "a symbolic link, and nothing else, has a target");
+        }
+        let is_device = matches!(self.file_type(), TYPE_CHARACTER_DEVICE | TYPE_BLOCK_DEVICE);
+        if is_device != self.device.is_some() {
+            return malformed(WHAT, "a device, and nothing else, has device numbers");
+        }
+        if (!self.acl_default.is_empty() && !self.is_directory()) || (self.link.is_some() && self.is_directory()) {
+            return malformed(WHAT, "a directory alone has a default ACL, and never hard links");
         }
         if let Content::Slices(slices) = &self.content {
             let total: u64 = slices.iter().map(|slice| u64::from(slice.length)).sum();
@@ -407,8 +422,16 @@ pub fn encode_slices(slices: &[Slice]) -> Vec<u8> {
     out
 }
 
+/// Decodes a content list.
+pub fn decode_list(bytes: &[u8]) -> Result<Vec<Slice>> {
+    if bytes.is_empty() || bytes.len() > SLICES_PER_LIST_MAX * SLICE_LENGTH {
+        return malformed("content list", "it is empty or too long");
+    }
+    decode_slices(bytes)
+}
+
 /// Decodes the records of an item or of a content list.
-pub fn decode_slices(bytes: &[u8]) -> Result<Vec<Slice>> {
+fn decode_slices(bytes: &[u8]) -> Result<Vec<Slice>> {
     let (records, rest) = bytes.as_chunks::<SLICE_LENGTH>();
     if !rest.is_empty() {
         return malformed("content", "slices are not whole records");
@@ -510,6 +533,9 @@ fn take_acl(r: &mut Reader<'_>) -> Result<Vec<AclEntry>> {
             }
             let id = r.uint32()?;
             let name = r.bin(NAME_LENGTH_MAX)?.to_vec();
+            if !matches!(tag, 2 | 8) && (id != 0 || !name.is_empty()) {
+                return malformed(WHAT, "an ACL entry that is for nobody in particular names somebody");
+            }
             Ok(AclEntry { tag: tag as u16, permissions: permissions as u16, id, name })
         })
         .collect()

@@ -192,6 +192,14 @@ impl Record {
         out
     }
 
+    /// Whether an object like this belongs into a pack of `kind`.
+    pub fn fits(&self, kind: Kind) -> bool {
+        match self.kind {
+            ObjectKind::Content => kind == Kind::Data,
+            ObjectKind::Node | ObjectKind::List => kind == Kind::Metadata && self.chunks == 1,
+        }
+    }
+
     /// Reads and checks a record.
     pub fn decode(bytes: &[u8; RECORD_LENGTH]) -> Result<Record> {
         let mut r = Reader::new(bytes, "object record");
@@ -256,6 +264,9 @@ pub fn decode_toc(bytes: &[u8], count: u32, space: u64) -> Result<Vec<TocObject>
             for _ in 0..record.chunks {
                 let id = r.take_array()?;
                 let length = u32::from_le_bytes(r.take_array()?);
+                if length == 0 {
+                    return malformed(WHAT, "a chunk is empty");
+                }
                 total += u64::from(length);
                 chunks.push((id, length));
             }

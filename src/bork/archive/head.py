@@ -186,11 +186,14 @@ def _is_integer(value: object) -> int:
     return value
 
 
+_FIXED_MAX = 8 << 20  # bytes; see docs/format/archive.md, "Chunkers"
+
+
 def _chunker(value: list[object]) -> Chunker:
     match value:
-        case ["gear", low, high, average]:
-            return ("gear", _is_integer(low), _is_integer(high), _is_integer(average))
-        case ["fixed", block, header]:
-            return ("fixed", _is_integer(block), _is_integer(header))
+        case ["gear", int(low), int(high), int(average)] if 6 <= low <= average <= high <= 23:
+            return ("gear", low, high, average)
+        case ["fixed", int(block), int(header)] if 64 <= block <= _FIXED_MAX and 0 <= header <= _FIXED_MAX:
+            return ("fixed", block, header)
         case _:
             raise ValueError(f"the chunker {value!r}")

@@ -1,4 +1,4 @@
-"""The names of a repository's objects. See docs/format/repository.md."""
+"""The names of a repository's objects. See docs/format/README.md."""
 
 from __future__ import annotations
 

@@ -8,7 +8,11 @@ from tests.real.hostile.wire import (
     BLOCK, CHARACTER, DIRECTORY, FIFO, FILE, HOLE, SYMLINK, Raw, Value, inner, item, leaf, pack_value, slice_record, varint,
 )  # fmt: skip
 
-HUGE = {"bin": b"\xc6\xff\xff\xff\xff", "array": b"\xdd\x3b\x9a\xca\x00", "map": b"\xdf\x3b\x9a\xca\x00"}  # 10^9 and more
+HUGE = {
+    "bin": b"\xc6\xff\xff\xff\xff",
+    "array": b"\xdd\x3b\x9a\xca\x00",
+    "map": b"\xdf\x3b\x9a\xca\x00",
+}  # 10^9 and more
 KEPT: dict[str, Value] = {"uid": 0, "gid": 0, "mtime": (0, 0)}
 
 
@@ -141,25 +145,39 @@ CASES: Sequence[Case] = [
         CONTAINED,
         {
             "a time in the year of 2^62": field("mtime", (2**62, 0)),
-            "16,000 xattrs": field("xattrs", [value for number in range(16_000) for value in (b"user.%05d" % number, b"v")]),
-            "16 MB of xattrs": field("xattrs", [value for number in range(200) for value in (b"user.%05d" % number, bytes(65_536))]),
+            "16,000 xattrs": field(
+                "xattrs", [value for number in range(16_000) for value in (b"user.%05d" % number, b"v")]
+            ),
+            "16 MB of xattrs": field(
+                "xattrs", [value for number in range(200) for value in (b"user.%05d" % number, bytes(65_536))]
+            ),
             "slices that overlap": content(39, (0, 13), (0, 13), (0, 13)),
             "every flag": field("flags", 2**32 - 1),
             "a directory of every flag": field("flags", 2**32 - 1, DIRECTORY),
             "an ACL without mask": field("acl_access", [1, 7, 0, b"", 2, 7, 5, b"", 4, 7, 0, b"", 32, 7, 0, b""]),
-            "an ACL of 8192 names": field("acl_access", [value for number in range(8_192) for value in (2, 7, number, b"")]),
+            "an ACL of 8192 names": field(
+                "acl_access", [value for number in range(8_192) for value in (2, 7, number, b"")]
+            ),
             "a default ACL on a file": field("acl_default", [1, 7, 0, b"", 4, 7, 0, b"", 32, 7, 0, b""]),
-            "times at both ends": of_items((b"a", item(FILE, mtime=(-(2**63), 0))), (b"b", item(FIFO, mtime=(2**63 - 1, 999_999_999)))),
+            "times at both ends": of_items(
+                (b"a", item(FILE, mtime=(-(2**63), 0))), (b"b", item(FIFO, mtime=(2**63 - 1, 999_999_999)))
+            ),
             "a fifo with a device number": field("device", [1, 3], FIFO),
-            "a hole of a terabyte": of_body(item(FILE, size=255 * (2**32 - 1), slices=slice_record(HOLE, 2**32 - 1) * 255)),
+            "a hole of a terabyte": of_body(
+                item(FILE, size=255 * (2**32 - 1), slices=slice_record(HOLE, 2**32 - 1) * 255)
+            ),
         },
     ),
     *table(
         REFUSED,
         {
-            "a leaf that claims a long body": lambda forge: forge.chunk(b"\1\1" + varint(0) + varint(1) + b"a" + varint(2**34)),
+            "a leaf that claims a long body": lambda forge: forge.chunk(
+                b"\1\1" + varint(0) + varint(1) + b"a" + varint(2**34)
+            ),
             "a leaf with a varint without end": lambda forge: forge.chunk(b"\1\1" + b"\xff" * 20),
-            "a leaf that shares more than there is": lambda forge: forge.chunk(b"\1\1" + varint(5) + varint(1) + b"a" + varint(0)),
+            "a leaf that shares more than there is": lambda forge: forge.chunk(
+                b"\1\1" + varint(5) + varint(1) + b"a" + varint(0)
+            ),
             "a leaf of version 2": lambda forge: forge.chunk(b"\1\2"),
             "a node of kind 3": lambda forge: forge.chunk(b"\3\1"),
             "an empty node": lambda forge: forge.chunk(b""),

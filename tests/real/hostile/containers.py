@@ -39,18 +39,24 @@ def bomb_of_files(forge: Forge) -> bytes:
     chunk = forge.chunk(plain, kind=CONTENT, payload=zstandard.compress(plain), codec=CODEC_ZSTD)
     body = item(FILE, size=MIB, slices=slice_record(chunk, MIB))
     leaves = [
-        (forge.chunk(leaf([(b"%02d-%05d" % (part, number), body) for number in range(50)]), compress=True), b"%02d-00000" % part)
+        (
+            forge.chunk(leaf([(b"%02d-%05d" % (part, number), body) for number in range(50)]), compress=True),
+            b"%02d-00000" % part,
+        )
         for part in range(40)
     ]
     return forge.chunk(inner(1, leaves))
 
 
 def large_leaves(forge: Forge) -> bytes:
-    """20 leaves of 30 MiB each: a reader that fetches many at a time has them all in memory."""
+    """14 leaves of 30 MiB each: a reader that fetches many at a time has them all in memory."""
     children = []
-    for part in range(20):
+    for part in range(14):
         items = [
-            (b"%02d-%d" % (part, number), item(DIRECTORY, xattrs=[value for at in range(150) for value in (b"user.%04d" % at, bytes(65_000))]))
+            (
+                b"%02d-%d" % (part, number),
+                item(DIRECTORY, xattrs=[value for at in range(150) for value in (b"user.%04d" % at, bytes(65_000))]),
+            )
             for number in range(3)
         ]
         children.append((forge.chunk(leaf(items), compress=True), items[0][0]))

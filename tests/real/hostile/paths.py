@@ -81,7 +81,9 @@ CASES: Sequence[Case] = [
             "file below a file": of_items((b"a", file), (b"a/b", file)),
             "file below a fifo": of_items((b"a", item(FIFO)), (b"a/b", file)),
             "hard link behind a link": of_items(
-                (b"a", link(b"../canary")), (b"a/evil", lambda forge: item(FILE, link=(1, 2))), (b"b", item(FILE, link=(1, 2)))
+                (b"a", link(b"../canary")),
+                (b"a/evil", lambda forge: item(FILE, link=(1, 2))),
+                (b"b", item(FILE, link=(1, 2))),
             ),
         },
     ),
@@ -93,10 +95,14 @@ CASES: Sequence[Case] = [
             ),
             "hard link to a directory": of_items((b"a", item(DIRECTORY, link=(1, 2))), (b"b", item(FILE, link=(1, 2)))),
             "hard link set of other types": of_items(
-                (b"a", item(FIFO, link=(1, 3))), (b"b", link(b"x", link=(1, 3))), (b"c", item(CHARACTER, device=(1, 3), link=(1, 3)))
+                (b"a", item(FIFO, link=(1, 3))),
+                (b"b", link(b"x", link=(1, 3))),
+                (b"c", item(CHARACTER, device=(1, 3), link=(1, 3))),
             ),
             "hard link of no names": of_items((b"a", item(FILE, link=(1, 0))), (b"b", item(FILE, link=(1, 0)))),
-            "hard link of all names": of_items((b"a", item(FILE, link=(1, 2**32 - 1))), (b"b", item(FILE, link=(1, 1)))),
+            "hard link of all names": of_items(
+                (b"a", item(FILE, link=(1, 2**32 - 1))), (b"b", item(FILE, link=(1, 1)))
+            ),
             "directory over a planted link": of_items((b"planted", item(DIRECTORY)), (b"planted/file", file)),
             "link over a planted link": of_items((b"planted", link(b"/nowhere"))),
             "file over a planted link": of_items((b"planted", file)),

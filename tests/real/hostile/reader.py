@@ -66,5 +66,3 @@ def _node(known: dict[bytes, bytes], node: bytes) -> Iterator[tuple[bytes, dict[
         body = Cursor(cursor.take(cursor.varint())).value()
         assert isinstance(body, dict)
         yield path, {NAMES[number]: value for number, value in body.items()}
-
-

@@ -69,7 +69,9 @@ class Object:
 
     def record(self) -> bytes:
         stored = len(self.payload) + self.padding + TAG
-        return struct.pack("<IIIBBH", stored, len(self.payload), self.plain_length, self.codec, self.kind, len(self.chunks))
+        return struct.pack(
+            "<IIIBBH", stored, len(self.payload), self.plain_length, self.codec, self.kind, len(self.chunks)
+        )
 
 
 @dataclass
@@ -124,7 +126,9 @@ class Forge:
         """Name and bytes of a pack of all objects."""
         start = self.new_header(self.kind)
         key = self.keys.file_key(start)
-        body = [seal(key, number, one.record(), one.payload + bytes(one.padding)) for number, one in enumerate(self.objects)]
+        body = [
+            seal(key, number, one.record(), one.payload + bytes(one.padding)) for number, one in enumerate(self.objects)
+        ]
         toc = b"".join(one.record() for one in self.objects)
         toc += b"".join(found + struct.pack("<I", length) for one in self.objects for found, length in one.chunks)
         count = len(self.objects)

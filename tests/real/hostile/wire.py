@@ -146,7 +146,11 @@ class Cursor:
             return tag - 256
         if tag in (0xDC, 0xDD, 0xDE, 0xDF):
             count = int.from_bytes(self.take(4 if tag & 1 else 2))
-            return [self.value() for _ in range(count)] if tag < 0xDE else {self._key(): self.value() for _ in range(count)}
+            return (
+                [self.value() for _ in range(count)]
+                if tag < 0xDE
+                else {self._key(): self.value() for _ in range(count)}
+            )
         if 0xC4 <= tag <= 0xC6:
             return self.take(int.from_bytes(self.take(1 << (tag - 0xC4))))
         width = 1 << (tag & 3)

@@ -2,7 +2,7 @@
 
 use super::hardlinks::FileKey;
 use super::options::Changed;
-use super::shared::{BodyBytes, Shared, UnitState};
+use super::shared::{Shared, UnitState};
 use crate::chunker::Chunker;
 use crate::problem::Problem;
 use crate::seam::{ChunkSink, Stop};
@@ -62,6 +62,8 @@ pub struct Draft {
     pub item: Item,
     /// Stored path.
     pub path: Vec<u8>,
+    /// Path on the machine, for messages.
+    pub shown: Vec<u8>,
     /// Identity and number of names, if further names of the file may come.
     pub linked: Option<(FileKey, u32)>,
 }
@@ -113,9 +115,9 @@ impl FileJob {
             shared.hard_links.put(key, links, &content, draft.item.size);
         }
         draft.item.content = content;
-        let mut body = Vec::with_capacity(256);
-        draft.item.encode(&mut body);
-        self.unit.fill(self.slot, draft.path, BodyBytes::New(body), draft.item.size);
+        if let Err(problem) = self.unit.fill_item(self.slot, draft.path, &draft.item) {
+            self.unit.problem(draft.shown, problem);
+        }
         self.unit.release(shared);
         Ok(())
     }
@@ -138,6 +140,11 @@ impl Assembly {
         }
         Ok(Content::Lists(std::mem::take(&mut self.lists)))
     }
+}
+
+/// The content made of these slices; many go into content lists.
+pub fn content_of<S: ChunkSink>(slices: Vec<Slice>, sink: &mut S) -> Result<Content, Stop> {
+    Assembly { tail: slices, ..Assembly::default() }.content(sink)
 }
 
 impl ChunkTask {

@@ -1,7 +1,9 @@
 //! Regular files: reuse what the previous archive has, or read, until the file holds still.
 
 use super::change::{Unchanged, compare};
-use super::file::{Draft, FileJob, LargeReader, ReadFault, has_changed, is_sparse, open, put_whole, read_small};
+use super::file::{
+    Draft, FileJob, LargeReader, ReadFault, content_of, has_changed, is_sparse, open, put_whole, read_small,
+};
 use super::hardlinks::FileKey;
 use super::shared::{BodyBytes, UnitResult};
 use super::worker::{Subject, Worker, fail};
@@ -10,7 +12,7 @@ use crate::problem::{Problem, ProblemKind};
 use crate::seam::{ChunkSink, Stop};
 use crate::stat::{Stat, stat_fd};
 use crate::walk::Body;
-use bork_format::item::{Content, Item, SLICES_INLINE_MAX, TYPE_FILE, TYPE_MASK, encode_slices};
+use bork_format::item::{Content, Item, TYPE_FILE, TYPE_MASK};
 use std::io;
 use std::os::fd::{AsFd, OwnedFd};
 use std::sync::Arc;
@@ -61,7 +63,7 @@ impl<S: ChunkSink> Worker<'_, S> {
                 Ok(Some((outcome, changed))) => {
                     out.files += 1;
                     if let Read::Item(item) = outcome {
-                        self.complete(subject, &item);
+                        self.complete(subject, &item, out);
                     }
                     if changed {
                         let message = "the file changed while it was read";
@@ -80,10 +82,10 @@ impl<S: ChunkSink> Worker<'_, S> {
         Ok(b'E')
     }
 
-    fn complete(&self, subject: &Subject<'_>, item: &Item) {
-        let mut body = Vec::with_capacity(192);
-        item.encode(&mut body);
-        subject.unit.fill(subject.slot, subject.path(), BodyBytes::New(body), item.size);
+    fn complete(&self, subject: &Subject<'_>, item: &Item, out: &mut UnitResult) {
+        if let Err(problem) = subject.unit.fill_item(subject.slot, subject.path(), item) {
+            out.problems.push((subject.shown(), problem));
+        }
     }
 
     /// Counts the chunks of earlier content, if the repository still holds all of them.
@@ -126,7 +128,7 @@ impl<S: ChunkSink> Worker<'_, S> {
         out.problems.extend(problems.into_iter().map(|problem| (subject.shown(), problem)));
         item.size = old.size;
         item.content = old.content.clone();
-        self.complete(subject, &item);
+        self.complete(subject, &item, out);
         b'U'
     }
 
@@ -179,11 +181,7 @@ impl<S: ChunkSink> Worker<'_, S> {
         item.size = length as u64;
         self.shared.progress.add_bytes(item.size);
         let slices = put_whole(&self.scratch[..length], &self.chunker, &mut self.sink, self.shared)?;
-        item.content = if slices.len() <= SLICES_INLINE_MAX {
-            Content::Slices(slices)
-        } else {
-            Content::Lists(vec![self.sink.put_list(&encode_slices(&slices))?])
-        };
+        item.content = content_of(slices, &mut self.sink)?;
         if before.links > 1 && !changed {
             self.shared.hard_links.put(key, before.links, &item.content, item.size);
         }
@@ -220,7 +218,7 @@ impl<S: ChunkSink> Worker<'_, S> {
         subject.unit.expect();
         let key = FileKey::new(before.device, before.inode, before.ctime);
         let linked = (before.links > 1 && !special && !changed).then_some((key, before.links));
-        let draft = Draft { item, path: subject.path(), linked };
+        let draft = Draft { item, path: subject.path(), shown: subject.shown(), linked };
         job.finish(draft, &mut self.sink, shared)?;
         Ok(Some((Read::Later, changed)))
     }

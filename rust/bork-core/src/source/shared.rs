@@ -5,10 +5,11 @@ use super::hardlinks::HardLinks;
 use super::options::SourceOptions;
 use super::status::Status;
 use crate::identify::SourceKeys;
-use crate::problem::Problem;
+use crate::problem::{Problem, ProblemKind};
 use crate::seam::{ChunkSink, Stop};
 use crate::walk::{Body, Unit};
-use bork_format::item::Link;
+use bork_format::item::{Content, Item, LISTS_MAX, Link};
+use bork_format::node::BODY_LENGTH_MAX;
 use crossbeam_channel::{Receiver, Sender, TryRecvError, TrySendError};
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
@@ -71,9 +72,30 @@ impl UnitState {
     }
 
     /// Everything but the items.
-    pub fn report(&self, local: UnitResult) {
+    pub fn report(&self, mut local: UnitResult) {
         let mut result = self.result.lock().expect("no holder panics");
+        local.problems.append(&mut result.problems);
         *result = UnitResult { sequence: result.sequence, ..local };
+    }
+
+    /// A problem that showed late.
+    pub fn problem(&self, shown: Vec<u8>, problem: Problem) {
+        self.result.lock().expect("no holder panics").problems.push((shown, problem));
+    }
+
+    /// Encodes an item into its place, unless it exceeds what the format can hold: then nothing is stored of it.
+    pub fn fill_item(&self, slot: usize, path: Vec<u8>, item: &Item) -> Result<(), Problem> {
+        let mut body = Vec::with_capacity(192);
+        item.encode(&mut body);
+        let lists = if let Content::Lists(lists) = &item.content { lists.len() } else { 0 };
+        if lists > LISTS_MAX {
+            return Err(Problem::new(ProblemKind::Io, "it has too many chunks; back it up with a larger chunk size"));
+        }
+        if body.len() > BODY_LENGTH_MAX {
+            return Err(Problem::new(ProblemKind::Io, "its metadata is longer than 16 MiB"));
+        }
+        self.fill(slot, path, BodyBytes::New(body), item.size);
+        Ok(())
     }
 
     /// One more part of the unit will be done later.

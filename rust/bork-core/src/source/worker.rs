@@ -160,7 +160,7 @@ impl<'a, S: ChunkSink> Worker<'a, S> {
         }
         out.files += 1;
         subject.unit.expect();
-        job.finish(Draft { item, path: subject.path(), linked: None }, &mut self.sink, shared)?;
+        job.finish(Draft { item, path: subject.path(), shown: subject.shown(), linked: None }, &mut self.sink, shared)?;
         Ok(b'i')
     }
 
@@ -202,8 +202,10 @@ impl<'a, S: ChunkSink> Worker<'a, S> {
             return b'x';
         }
         let old = self.previous_item(subject);
-        let body = match &old {
-            Some((old, body)) if self.is_whole(stat, old) => BodyBytes::Kept(body.clone()),
+        match &old {
+            Some((old, body)) if self.is_whole(stat, old) => {
+                subject.unit.fill(subject.slot, subject.path(), BodyBytes::Kept(body.clone()), 0);
+            }
             _ => {
                 let mut item = Item::default();
                 let place = Place { dir: subject.entry.dir.fd(), name: subject.name, file: fd };
@@ -213,12 +215,12 @@ impl<'a, S: ChunkSink> Worker<'a, S> {
                 if failed {
                     return b'E';
                 }
-                let mut body = Vec::with_capacity(160);
-                item.encode(&mut body);
-                BodyBytes::New(body)
+                if let Err(problem) = subject.unit.fill_item(subject.slot, subject.path(), &item) {
+                    out.problems.push((subject.shown(), problem));
+                    return b'E';
+                }
             }
-        };
-        subject.unit.fill(subject.slot, subject.path(), body, 0);
+        }
         match stat.file_type() {
             TYPE_DIRECTORY => b'd',
             TYPE_SYMLINK => b's',

@@ -225,7 +225,7 @@ impl Extract {
             (Some(writer), Some((directory, name))) => Some((writer.clone(), directory, name.to_vec())),
             _ => None,
         };
-        let link = item.link;
+        let (link, size) = (item.link, item.size);
         let content = item.content.clone();
         let is_written = place.is_some();
         let file = FileState::new(Arc::clone(&self.reading), place, full_path.to_vec(), item);
@@ -241,7 +241,8 @@ impl Extract {
             gather(reading, gatherer, &file, slice, from)
         });
         match gathered {
-            Ok(()) => {}
+            Ok(()) if offset == size => {}
+            Ok(()) => file.fail(Problem::new(ProblemKind::Damaged, "its content lists do not add up to its size")),
             Err(Trouble::Stop) => return Err(Stop),
             Err(Trouble::Item(error)) => file.fail(Problem::new(ProblemKind::Damaged, error.to_string())),
         }

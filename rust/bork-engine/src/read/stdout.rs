@@ -18,7 +18,9 @@ pub fn run(reading: &Arc<Reading>) -> Result<(), Stop> {
     let mut lists = object_reader(reading);
     for_each(reading, |path, item| {
         reading.items.fetch_add(1, Ordering::Relaxed);
+        let mut size = 0;
         let written = for_each_slice(&item.content, &mut lists, |slice| {
+            size += u64::from(slice.length);
             reading.done.fetch_add(u64::from(slice.length), Ordering::Relaxed);
             if slice.is_hole() {
                 return zeros(reading, slice.length);
@@ -30,7 +32,11 @@ pub fn run(reading: &Arc<Reading>) -> Result<(), Stop> {
             emit(reading, bytes.to_vec())
         });
         match written {
-            Ok(()) => Ok(()),
+            Ok(()) if size == item.size => Ok(()),
+            Ok(()) => {
+                let message = "its content lists do not add up to its size";
+                reading.port.problem(path, Problem::new(ProblemKind::Damaged, message))
+            }
             Err(EngineError::Cancelled) => Err(Stop),
             Err(error) => reading.port.problem(path, Problem::new(ProblemKind::Damaged, error.to_string())),
         }
