@@ -25,10 +25,10 @@ XATTR_SIZES = (0, 1, 255, 3_800, 15_000, 60_000)  # ext4 ends below 4 KiB, btrfs
 LONG_TARGETS = (1_000, 3_900)  # xfs ends at 1,023
 
 
-def offered(call: Callable[[], object]) -> bool:
-    """Run ``call``; False if the file system does not offer that."""
+def offered(call: Callable[..., object], *arguments: object) -> bool:
+    """Run ``call(*arguments)``; False if the file system does not offer that."""
     try:
-        call()
+        call(*arguments)
     except OSError as error:
         if error.errno in (errno.EOPNOTSUPP, errno.ENOSPC, errno.ENOTTY, errno.E2BIG, errno.ENAMETOOLONG, errno.EINVAL):
             return False
@@ -125,7 +125,7 @@ def links(root: Path) -> None:
     )
     for number, target in enumerate((*targets, *(b"t" * length for length in LONG_TARGETS))):
         path = os.path.join(os.fsencode(root), b"%d" % number)
-        if offered(lambda target=target, path=path: os.symlink(target, path)):  # type: ignore[misc]
+        if offered(os.symlink, target, path):
             os.lchown(path, 1000 + number, 2000 + number)
             os.utime(path, ns=(0, (number + 1) * SECOND_NS + 7), follow_symlinks=False)
     (root / "self").symlink_to("self")
@@ -146,7 +146,7 @@ def special_files(root: Path) -> None:
     for name, kind in (("char", stat.S_IFCHR), ("block", stat.S_IFBLK)):
         for major, minor in ((1, 3), (0, 0), (7, 250), (4095, 1_048_575)):
             path, device = root / f"{name}-{major}-{minor}", os.makedev(major, minor)
-            if offered(lambda path=path, kind=kind, device=device: os.mknod(path, kind | 0o640, device)):  # type: ignore[misc]
+            if offered(os.mknod, path, kind | 0o640, device):
                 os.chown(path, 3, 4)
     here = os.getcwd()
     os.chdir(root)  # the path of a socket is limited to 107 bytes
@@ -162,7 +162,7 @@ def attributes(root: Path) -> None:
     for size in XATTR_SIZES:
         path = root / f"user-{size}"
         path.write_bytes(b"")
-        if not offered(lambda path=path, size=size: os.setxattr(path, "user.large", b"x" * size)):  # type: ignore[misc]
+        if not offered(os.setxattr, path, "user.large", b"x" * size):
             path.unlink()
     (root / "directory").mkdir()
     (root / "file").write_bytes(b"attributed")
@@ -211,7 +211,7 @@ def file_flags(root: Path) -> None:
         file.write_bytes(name.encode() * 100)
         os.utime(file, ns=(0, 12_345 * SECOND_NS + 6))
         for path in (file, directory):
-            offered(lambda path=path, bit=bit: set_flags(path, bit))  # type: ignore[misc]
+            offered(set_flags, path, bit)
 
 
 def linked_flags(root: Path) -> None:

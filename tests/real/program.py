@@ -11,6 +11,7 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import IO
 
 BORK = (sys.executable, "-m", "bork")
 MIB = 1 << 20
@@ -33,10 +34,21 @@ class Ended:
         return os.fsdecode(self.out + b"\n" + self.err)
 
 
-def launch(*arguments: str | bytes | Path, **options: object) -> subprocess.Popen[bytes]:
-    """Start ``bork``; it is not waited for."""
-    settings: dict[str, object] = {"stdin": subprocess.DEVNULL, "stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
-    return subprocess.Popen([*BORK, *arguments], **(settings | options))  # type: ignore[call-overload, no-any-return]
+def launch(
+    *arguments: str | bytes | Path,
+    cwd: Path | None = None,
+    stdout: int | IO[bytes] = subprocess.PIPE,
+    before: Callable[[], None] | None = None,
+) -> subprocess.Popen[bytes]:
+    """Start ``bork``; it is not waited for. ``before`` runs in it."""
+    return subprocess.Popen(
+        [*BORK, *arguments],
+        cwd=cwd,
+        stdin=subprocess.DEVNULL,
+        stdout=stdout,
+        stderr=subprocess.PIPE,
+        preexec_fn=before,  # noqa: PLW1509 (it only makes system calls)
+    )
 
 
 def measured(
@@ -61,7 +73,13 @@ def measured(
     with open(os.memfd_create("out"), "w+b") as out, open(os.memfd_create("err"), "w+b") as err:
         started = time.monotonic()
         child = subprocess.Popen(
-            [*BORK, *arguments], cwd=cwd, env=env, stdin=subprocess.DEVNULL, stdout=out, stderr=err, preexec_fn=prepare
+            [*BORK, *arguments],
+            cwd=cwd,
+            env=env,
+            stdin=subprocess.DEVNULL,
+            stdout=out,
+            stderr=err,
+            preexec_fn=prepare,  # noqa: PLW1509 (it only makes system calls)
         )
         peak_kib = _wait(child, started + timeout_s)
         seconds = time.monotonic() - started
@@ -112,7 +130,7 @@ for number, words in enumerate(json.loads(sys.argv[1])):
 def session(
     commands: Sequence[Sequence[str]], directory: Path, *, cwd: Path, limits: Mapping[int, int], timeout_s: float
 ) -> list[Ended]:
-    """Several commands in one process, which saves most of the time that small ones take. ``directory`` is for it alone.
+    """Several commands in one process, which saves most of the time that small ones take. ``directory`` is new.
 
     Raises: AssertionError, if it ends before all commands have, or takes longer.
     """
@@ -123,7 +141,9 @@ def session(
 
     directory.mkdir()
     child = subprocess.Popen(
-        [sys.executable, "-c", SESSION, json.dumps(commands), directory], cwd=cwd, preexec_fn=prepare
+        [sys.executable, "-c", SESSION, json.dumps(commands), directory],
+        cwd=cwd,
+        preexec_fn=prepare,  # noqa: PLW1509 (it only makes system calls)
     )
     try:
         child.wait(timeout_s)

@@ -126,7 +126,7 @@ def test_every_object_that_was_cut_short_or_grew_is_found_and_never_restored_wro
 
 @pytest.mark.parametrize("what", OBJECTS)
 def test_every_object_that_is_lost_is_missed_or_was_not_needed(what: str, scene: Scene) -> None:
-    """An index is only a copy of what packs say. A head is the archive: without it there is none, and nobody can tell."""
+    """An index is only a copy of what packs say. A head is the archive: without it there is none to miss."""
     path = scene.object(what)
     path.unlink()
     code = scene.check()

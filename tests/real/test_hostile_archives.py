@@ -7,6 +7,7 @@ target stays as it is, memory stays below 300 MiB, and the end is a clear messag
 import hashlib
 import resource
 import stat
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -96,7 +97,7 @@ class Scene:
 
 
 @pytest.fixture
-def scene(tmp_path: Path, bork: Bork) -> "Scene":  # type: ignore[misc]
+def scene(tmp_path: Path, bork: Bork) -> Iterator[Scene]:
     point = tmp_path / "disk"
     point.mkdir()
     mount_tmpfs(point, "size=96m")

@@ -1,4 +1,4 @@
-"""Restores in bad company: no privilege, somebody who swaps directories for links; names that steer terminals; odd heads."""
+"""Restores without privilege, beside somebody who swaps directories for links; names that steer terminals; odd heads."""
 
 import json
 import os
@@ -15,7 +15,7 @@ from demo.rich_tree import CAPABILITY
 from tests.conftest import Bork
 from tests.real.hostile.case import EVIL, file, of_items
 from tests.real.hostile.sealer import CONTENT, Forge
-from tests.real.hostile.wire import BLOCK, CHARACTER, DIRECTORY, FILE, SYMLINK, inner, item, leaf, slice_record
+from tests.real.hostile.wire import BLOCK, CHARACTER, DIRECTORY, FILE, SYMLINK, Value, inner, item, leaf, slice_record
 from tests.real.program import CONTROL, assert_clear, measured, without_privilege
 
 pytestmark = pytest.mark.usefixtures("plain")
@@ -57,8 +57,8 @@ def test_a_user_gets_no_device_and_no_foreign_rights_from_an_archive(repository:
     assert not (target / "block").exists()
     assert not (target / "char").exists()
     assert (target / "file").read_bytes() == EVIL
-    for name, bits in (("setuid foreign", 0), ("setgid foreign", 0), ("setuid own", stat.S_ISUID)):
-        assert (target / name).stat().st_mode & (stat.S_ISUID | stat.S_ISGID) == bits, name
+    for entry, bits in (("setuid foreign", 0), ("setgid foreign", 0), ("setuid own", stat.S_ISUID)):
+        assert (target / entry).stat().st_mode & (stat.S_ISUID | stat.S_ISGID) == bits, entry
     assert "security.capability" not in os.listxattr(target / "capable")
 
 
@@ -124,7 +124,7 @@ def steering(repository: Path) -> Path:
     """An archive full of control characters."""
     forge = Forge(repository)
     chunk = forge.chunk(EVIL, kind=CONTENT)
-    content = {"size": len(EVIL), "slices": slice_record(chunk, len(EVIL))}
+    content: dict[str, Value] = {"size": len(EVIL), "slices": slice_record(chunk, len(EVIL))}
     items = [
         (STEERING, item(DIRECTORY, user=STEERING, group=STEERING)),
         (STEERING + b"/" + STEERING, item(FILE, **content)),

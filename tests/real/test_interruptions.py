@@ -1,4 +1,4 @@
-"""Signals at random instants: what is complete restores, the next backup works without help, and re-uses what is there."""
+"""Signals at random instants: what is complete restores, and the next backup works and re-uses what was stored."""
 
 import os
 import random
@@ -76,8 +76,8 @@ def test_after_a_signal_at_any_instant_of_create_the_next_one_works(
         assert not list(repository.glob("tmp/*")), "leftovers of the interrupted one are swept away"
         names = listed.out.decode().split()
         assert (f"cut-{cycle}" in names) >= (child.returncode == 0)
-        for name in {f"cut-{cycle}", f"whole-{cycle}"} & set(names):
-            assert_restores(bork, repository, name, source)
+        for archive in {f"cut-{cycle}", f"whole-{cycle}"} & set(names):
+            assert_restores(bork, repository, archive, source)
     assert interrupted >= CYCLES // 4, "the moments are badly chosen"
 
 
@@ -132,15 +132,17 @@ def test_a_signal_to_a_reading_command_is_one_line(
     assert differences(os.fsencode(source), os.fsencode(target)) == []
 
 
+def ignore_hangup() -> None:
+    signal.signal(signal.SIGHUP, signal.SIG_IGN)
+
+
 def test_a_backup_in_the_background_is_not_stopped_by_a_signal_that_is_ignored(
     bork: Bork, repository: Path, memory_disk: Path
 ) -> None:
     """``nohup bork create``: SIGHUP is ignored when it starts, and stays so."""
     source = memory_disk / "source"
     (source / "large").write_bytes(os.urandom(40 * MIB))
-    child = launch(
-        "create", f"{repository}::one", ".", cwd=source, preexec_fn=lambda: signal.signal(signal.SIGHUP, signal.SIG_IGN)
-    )
+    child = launch("create", f"{repository}::one", ".", cwd=source, before=ignore_hangup)
     time.sleep(0.15)
     child.send_signal(signal.SIGHUP)
     _, err = child.communicate(timeout=30)
@@ -154,9 +156,7 @@ def test_a_backup_in_the_background_is_not_stopped_by_a_signal_that_is_ignored(
 def many(bork: Bork, repository: Path, memory_disk: Path) -> Path:
     """An archive whose list is longer than a pipe holds."""
     for number in range(5_000):
-        (
-            memory_disk / "source" / f"a name that is long enough to fill a pipe with some more of them {number:05}"
-        ).touch()
+        (memory_disk / "source" / f"a long name, so that a few of them fill a pipe {number:05}").touch()
     (memory_disk / "source" / "zz large").write_bytes(os.urandom(4 * MIB))
     bork("create", f"{repository}::one", ".", cwd=memory_disk / "source")
     return repository

@@ -5,8 +5,22 @@ from collections.abc import Callable, Sequence
 from tests.real.hostile.case import CONTAINED, EVIL, NAMED, REFUSED, Case, evil, of_body, of_items, table
 from tests.real.hostile.sealer import CONTENT, LIST, Forge
 from tests.real.hostile.wire import (
-    BLOCK, CHARACTER, DIRECTORY, FIFO, FILE, HOLE, SYMLINK, Raw, Value, inner, item, leaf, pack_value, slice_record, varint,
-)  # fmt: skip
+    BLOCK,
+    CHARACTER,
+    DIRECTORY,
+    FIFO,
+    FILE,
+    HOLE,
+    SYMLINK,
+    Raw,
+    Value,
+    inner,
+    item,
+    leaf,
+    pack_value,
+    slice_record,
+    varint,
+)
 
 HUGE = {
     "bin": b"\xc6\xff\xff\xff\xff",
@@ -124,9 +138,9 @@ CASES: Sequence[Case] = [
             "a list of more than the size": listed(5, whole),
             "a list of less than the size": listed(100, whole),
             "a list of half a record": listed(13, lambda forge: whole(forge)[:-1]),
-            "a list that is a leaf": listed(13, lambda forge: leaf([])),
-            "a list that is random": listed(13, lambda forge: b"random" * 20),
-            "an empty list": listed(13, lambda forge: b""),
+            "a list that is a leaf": listed(13, lambda _: leaf([])),
+            "a list that is random": listed(13, lambda _: b"random" * 20),
+            "an empty list": listed(13, lambda _: b""),
             "a list with an empty slice": listed(13, lambda forge: whole(forge) + slice_record(HOLE, 0)),
         },
     ),
@@ -186,7 +200,7 @@ CASES: Sequence[Case] = [
             "an inner node of level 0": lambda forge: forge.chunk(inner(0, [(forge.chunk(leaf([])), b"a")])),
             "an inner node of level 200": lambda forge: forge.chunk(inner(200, [(forge.chunk(leaf([])), b"a")])),
             "a child that is not there": lambda forge: forge.chunk(inner(1, [(b"x" * 32, b"a")])),
-            "a root that is not there": lambda forge: b"x" * 32,
+            "a root that is not there": lambda _: b"x" * 32,
             "a root that is content": lambda forge: forge.chunk(EVIL, kind=CONTENT),
         },
     ),

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-import lz4.block
+import lz4.block  # type: ignore[import-untyped]  # lz4 brings no types
 import zstandard
 
 from tests.real.hostile.sealer import TAG

@@ -1,4 +1,4 @@
-"""Seals whatever it is given into a repository of mode ``none``, whose secrets are public: correct seals, evil content."""
+"""Seals whatever it is given into a repository of mode ``none``, whose secrets are public."""
 
 import json
 import struct

@@ -3,7 +3,6 @@
 What an encoder of Bork would refuse can be written here: wrong counts, odd paths, bytes that are no MessagePack.
 """
 
-import os
 import struct
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -95,13 +94,19 @@ def varint(value: int) -> bytes:
     return bytes([*out, value])
 
 
+def common(one: bytes, other: bytes) -> int:
+    """How many bytes two paths begin with together."""
+    pairs = enumerate(zip(one, other, strict=False))
+    return next((at for at, (here, there) in pairs if here != there), min(len(one), len(other)))
+
+
 def leaf(items: Sequence[tuple[bytes, bytes]], *, share: bool = True) -> bytes:
     """A leaf of paths and bodies as they are given; ``share=False`` repeats each path whole."""
     out, last = bytearray(b"\x01\x01"), b""
     for path, body in items:
         shared = 0
         if share and len(out) > 2:
-            shared = len(last) if path.startswith(last) else len(os.path.commonprefix([last, path]))
+            shared = len(last) if path.startswith(last) else common(last, path)
         out += varint(shared) + varint(len(path) - shared) + path[shared:] + varint(len(body)) + body
         last = path
     return bytes(out)
