@@ -11,7 +11,6 @@ from bork.errors import (
     ArchiveDoesNotExist,
     CancelledByUser,
     IntegrityError,
-    RepositoryDoesNotExist,
 )
 from bork.operations import create, extract, info
 from bork.operations import list as listing

@@ -1,4 +1,4 @@
-"""Restores without privilege, beside somebody who swaps directories for links; names that steer terminals; odd heads."""
+"""Restores without privilege, or beside somebody who swaps directories; names that steer terminals; odd heads."""
 
 import json
 import os

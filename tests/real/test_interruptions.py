@@ -163,7 +163,8 @@ def many(bork: Bork, repository: Path, memory_disk: Path) -> Path:
 
 
 READERS = (
-    ("list", "{}::one"), ("list", "--json-lines", "{}::one"), ("extract", "--stdout", "{}::one"), ("list", "{}"), ("info", "{}"),
+    ("list", "{}::one"), ("list", "--json-lines", "{}::one"), ("extract", "--stdout", "{}::one"),
+    ("list", "{}"), ("info", "{}"),
 )  # fmt: skip
 
 

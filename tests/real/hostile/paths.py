@@ -13,8 +13,8 @@ CLIMBING = {
     "zero byte": b"a\0b", "zero byte alone": b"\0", "dot dot last": b"a/..", "too long": b"n" * 65_536,
 }  # fmt: skip
 ODD = {
-    "backslashes": b"..\\..\\evil", "three dots": b"...", "dot dot name": b"..a", "drive": b"C:\\evil", "home": b"~root",
-    "blank": b" ", "device name": b"NUL", "255 bytes": b"n" * 255,
+    "backslashes": b"..\\..\\evil", "three dots": b"...", "dot dot name": b"..a", "drive": b"C:\\evil",
+    "home": b"~root", "blank": b" ", "device name": b"NUL", "255 bytes": b"n" * 255,
 }  # fmt: skip
 
 
