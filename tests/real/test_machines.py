@@ -84,7 +84,6 @@ def test_one_file_system_keeps_mount_points_as_empty_directories(
 
 
 @pytest.mark.needs("root", "mount")
-@pytest.mark.xfail(reason="roots inside another root are dropped, though -x stops in front of them", strict=True)
 def test_a_mount_point_that_was_named_is_stored_with_one_file_system(
     repository: Path, memory_disk: Path, bork: Bork
 ) -> None:
@@ -100,7 +99,6 @@ def test_a_mount_point_that_was_named_is_stored_with_one_file_system(
     assert b"root/home/precious" in bork("list", "--short", f"{repository}::one").stdout.split()
 
 
-@pytest.mark.xfail(reason="'.' and 'sub' are taken for two different sources of one place", strict=True)
 def test_the_current_directory_and_something_in_it_can_be_named_together(
     repository: Path, memory_disk: Path, bork: Bork
 ) -> None:
@@ -145,7 +143,6 @@ def test_a_root_that_is_not_there_is_named_and_the_others_are_stored(
     assert bork("list", "--short", f"{repository}::one").stdout == b"there\n"
 
 
-@pytest.mark.xfail(reason="roots inside another root are dropped before anybody looks at them", strict=True)
 def test_a_root_below_another_root_that_is_not_there_is_named(repository: Path, memory_disk: Path, bork: Bork) -> None:
     (memory_disk / "tree").mkdir()
     bork("create", f"{repository}::one", "tree", "tree/not there", cwd=memory_disk, exit_code=1)

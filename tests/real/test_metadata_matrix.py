@@ -116,7 +116,6 @@ def test_a_restore_on_the_same_file_system_says_nothing(archived: Archived, disk
     assert not bork("extract", f"{archived.repository}::one", cwd=disks.empty("ext4", "silent")).stderr
 
 
-@pytest.mark.xfail(reason="restore sets immutable and append-only before it makes the other names", strict=True)
 def test_every_name_of_an_immutable_file_is_restored(disks: Disks, bork: Bork, tmp_path: Path) -> None:
     source, restored = disks.empty("ext4", "linked"), disks.empty("ext4", "linked-restored")
     linked_flags(source)

@@ -87,9 +87,9 @@ impl CreateEngine {
         match previous {
             Some(root) => {
                 let previous = engine.start_previous(root)?;
-                engine.start_walker(Walker::new, roots, walk, previous, units, window.0, total)?;
+                engine.start_walker(roots, walk, previous, units, window.0, total)?;
             }
-            None => engine.start_walker(Walker::new, roots, walk, NoPrevious, units, window.0, total)?,
+            None => engine.start_walker(roots, walk, NoPrevious, units, window.0, total)?,
         }
         Ok(engine)
     }
@@ -120,11 +120,9 @@ impl CreateEngine {
         Ok(previous)
     }
 
-    #[expect(clippy::too_many_arguments, reason = "the ends of all queues meet here, once")]
     fn start_walker<P: Previous + 'static>(
         &mut self,
-        make: fn(Vec<Root>, WalkOptions, P) -> Walker<P>,
-        roots: Vec<Root>,
+        roots: (Vec<Root>, Vec<Root>),
         options: WalkOptions,
         previous: P,
         units: Sender<Unit>,
@@ -134,7 +132,7 @@ impl CreateEngine {
         let (shared, port) = (Arc::clone(&self.shared), Arc::clone(&self.port));
         self.spawn("walker", move || {
             guard(&port, &shared.stop, || {
-                let mut walker = make(roots, options, previous);
+                let mut walker = Walker::new(roots, options, previous);
                 let mut count = 0;
                 while let Some(unit) = walker.next_unit() {
                     count += 1;

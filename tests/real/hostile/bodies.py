@@ -114,6 +114,8 @@ CASES: Sequence[Case] = [
             "a link with content": of_body(lambda forge: item(SYMLINK, target=b"x", **evil(forge))),
             "a device of one number": field("device", [1], CHARACTER),
             "a device of 33 bits": field("device", [1 << 33, 1], CHARACTER),
+            "a default ACL on a file": field("acl_default", [1, 7, 0, b"", 4, 7, 0, b"", 32, 7, 0, b""]),
+            "a fifo with a device number": field("device", [1, 3], FIFO),
             "a link count of 33 bits": field("link", [1, 1 << 33]),
         },
     ),
@@ -172,11 +174,9 @@ CASES: Sequence[Case] = [
             "an ACL of 8192 names": field(
                 "acl_access", [value for number in range(8_192) for value in (2, 7, number, b"")]
             ),
-            "a default ACL on a file": field("acl_default", [1, 7, 0, b"", 4, 7, 0, b"", 32, 7, 0, b""]),
             "times at both ends": of_items(
                 (b"a", item(FILE, mtime=(-(2**63), 0))), (b"b", item(FIFO, mtime=(2**63 - 1, 999_999_999)))
             ),
-            "a fifo with a device number": field("device", [1, 3], FIFO),
             "a hole of a terabyte": of_body(
                 item(FILE, size=255 * (2**32 - 1), slices=slice_record(HOLE, 2**32 - 1) * 255)
             ),

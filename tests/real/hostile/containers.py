@@ -123,7 +123,7 @@ def padded(forge: Forge) -> bytes:
 
 
 XZ_BOMB = lzma.compress(b"x", format=lzma.FORMAT_XZ, filters=[{"id": lzma.FILTER_LZMA2, "dict_size": 1536 * MIB}])
-OBJECTS = 64 + 40  # where the objects of a table with one pack begin
+OBJECTS = 64 + 2 * 40  # where the objects of a table with two packs begin
 CASES: Sequence[Case] = [
     *table(NAMED, {"a bomb of one file": bomb, "a bomb of many files": bomb_of_files}),
     *table(
@@ -140,13 +140,13 @@ CASES: Sequence[Case] = [
             "a plain length of 4 GiB": with_chunk(2**32 - 1, b"xxxxx", CODEC_ZSTD),
             "content under a foreign id": with_chunk(13, EVIL, CODEC_NONE, b"something else"),
             "a cycle": cycle,
+            "a chain of 20,000 nodes": chain,
         },
     ),
     *table(
         CONTAINED,
         {
             "large leaves": large_leaves,
-            "a chain of 20,000 nodes": chain,
             "20,000 directories deep": deep_path,
             "32,000 unknown directories deep": bottomless_path,
             "200 MiB of padding": padded,

@@ -74,13 +74,21 @@ class Object:
         )
 
 
+@dataclass(frozen=True)
+class Pack:
+    """A pack and what is in it."""
+
+    name: bytes
+    data: bytes
+    objects: list[Object]
+
+
 @dataclass
 class Forge:
-    """Collects objects and writes a pack, an index and a head around them."""
+    """Collects objects and writes packs, an index and a head around them."""
 
     path: Path
     objects: list[Object] = field(default_factory=list)
-    kind: int = METADATA
     change_table: Callable[[bytearray], None] | None = None  # the plain index, before it is sealed
     salt: int = 0
 
@@ -122,34 +130,43 @@ class Forge:
         directory.mkdir(parents=True, exist_ok=True)
         (directory / name.hex()).write_bytes(data)
 
-    def pack(self) -> tuple[bytes, bytes]:
-        """Name and bytes of a pack of all objects."""
-        start = self.new_header(self.kind)
+    def pack(self, kind: int, objects: list[Object]) -> Pack:
+        """A pack of these objects."""
+        start = self.new_header(kind)
         key = self.keys.file_key(start)
-        body = [
-            seal(key, number, one.record(), one.payload + bytes(one.padding)) for number, one in enumerate(self.objects)
+        sealed = [
+            seal(key, number, one.record(), one.payload + bytes(one.padding)) for number, one in enumerate(objects)
         ]
-        toc = b"".join(one.record() for one in self.objects)
-        toc += b"".join(found + struct.pack("<I", length) for one in self.objects for found, length in one.chunks)
-        count = len(self.objects)
-        sealed = seal(key, 0xFFFFFFFF, struct.pack("<I", count), toc)
-        trailer = struct.pack("<IIQ8s8s", len(sealed), count, 0, bytes(8), b"KCAPKROB")
-        data = b"".join([start, *body, sealed, trailer])
-        return blake3(data).digest(), data
+        toc = b"".join(one.record() for one in objects)
+        toc += b"".join(found + struct.pack("<I", length) for one in objects for found, length in one.chunks)
+        toc = seal(key, 0xFFFFFFFF, struct.pack("<I", len(objects)), toc)
+        trailer = struct.pack("<IIQ8s8s", len(toc), len(objects), 0, bytes(8), b"KCAPKROB")
+        data = b"".join([start, *sealed, toc, trailer])
+        return Pack(blake3(data).digest(), data, objects)
 
-    def table(self, name: bytes, length: int) -> bytes:
-        """The plain index of the one pack."""
-        objects, chunks, offset = bytearray(), [], 64
-        for number, one in enumerate(self.objects):
-            objects += struct.pack("<II", 0, offset) + one.record()
-            inside = 0
-            for found, size in one.chunks:
-                chunks.append(found + struct.pack("<III", number, inside, size))
-                inside += size
-            offset += len(one.payload) + one.padding + TAG
-        chunks = sorted({chunk[:32]: chunk for chunk in chunks}.values())
-        counts = struct.pack("<IIIII", 1, 1, 0, len(self.objects), len(chunks))
-        return (b"BORKTABL" + counts).ljust(64, b"\0") + name + struct.pack("<Q", length) + objects + b"".join(chunks)
+    def packs(self) -> list[Pack]:
+        """Content comes into a pack of data, nodes and lists into one of metadata."""
+        content = [one for one in self.objects if one.kind == CONTENT]
+        nodes = [one for one in self.objects if one.kind != CONTENT]
+        return [self.pack(kind, objects) for kind, objects in ((DATA, content), (METADATA, nodes)) if objects]
+
+    def table(self, packs: list[Pack]) -> bytes:
+        """The plain index of packs."""
+        objects: list[bytes] = []
+        chunks: dict[bytes, bytes] = {}
+        for place, pack in enumerate(packs):
+            offset = 64
+            for one in pack.objects:
+                inside = 0
+                for found, size in one.chunks:
+                    chunks[found] = struct.pack("<III", len(objects), inside, size)
+                    inside += size
+                objects.append(struct.pack("<II", place, offset) + one.record())
+                offset += len(one.payload) + one.padding + TAG
+        counts = struct.pack("<IIIII", 1, len(packs), 0, len(objects), len(chunks))
+        names = b"".join(pack.name + struct.pack("<Q", len(pack.data)) for pack in packs)
+        records = b"".join(found + chunks[found] for found in sorted(chunks))
+        return (b"BORKTABL" + counts).ljust(64, b"\0") + names + b"".join(objects) + records
 
     def seal_index(self, plain: bytes) -> bytes:
         """The bytes of an index object."""
@@ -179,10 +196,11 @@ class Forge:
         self.write("archives", found, sealed + blake3(sealed).digest())
 
     def publish(self, root: bytes, name: str = "evil") -> None:
-        """Pack, index and head of everything that was added."""
-        pack, data = self.pack()
-        self.write("packs", pack, data)
-        table = bytearray(self.table(pack, len(data)))
+        """Packs, index and head of everything that was added."""
+        packs = self.packs()
+        for pack in packs:
+            self.write("packs", pack.name, pack.data)
+        table = bytearray(self.table(packs))
         if self.change_table is not None:
             self.change_table(table)
         sealed = self.seal_index(bytes(table))

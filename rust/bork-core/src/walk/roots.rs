@@ -29,10 +29,11 @@ pub enum RootKind {
 #[error("{} and {} would both be stored as {}", .0.escape_ascii(), .1.escape_ascii(), .2.escape_ascii())]
 pub struct RootError(Vec<u8>, Vec<u8>, Vec<u8>);
 
-/// Sorts roots into tree order and drops those that lie inside another one (same place on disk and in the archive).
-pub fn sort_roots(mut roots: Vec<Root>) -> Result<Vec<Root>, RootError> {
+/// Sorts roots into tree order. Those that lie inside another one (same place on disk and in the archive) come second:
+/// the walk of the outer one finds them.
+pub fn sort_roots(mut roots: Vec<Root>) -> Result<(Vec<Root>, Vec<Root>), RootError> {
     roots.sort_by(|a, b| compare(&a.stored, &b.stored));
-    let mut kept: Vec<Root> = Vec::new();
+    let (mut kept, mut inner): (Vec<Root>, Vec<Root>) = (Vec::new(), Vec::new());
     for root in roots {
         let covering = kept.iter().rev().find(|outer| {
             below(&outer.stored, &root.stored).is_some_and(|rest| outer.kind == RootKind::Tree || rest.is_empty())
@@ -41,12 +42,23 @@ pub fn sort_roots(mut roots: Vec<Root>) -> Result<Vec<Root>, RootError> {
             kept.push(root);
             continue;
         };
-        let below_stored = below(&outer.stored, &root.stored);
-        if below_stored != below(&outer.source, &root.source) {
+        if below(&outer.stored, &root.stored) != below_source(&outer.source, &root.source) {
             return Err(RootError(outer.source.clone(), root.source, root.stored));
         }
+        if outer.stored != root.stored {
+            inner.push(root);
+        }
     }
-    Ok(kept)
+    Ok((kept, inner))
+}
+
+/// The same for paths on the machine, of which `.` is one above all relative ones.
+fn below_source<'a>(outer: &[u8], inner: &'a [u8]) -> Option<&'a [u8]> {
+    match (outer, inner) {
+        (b".", b".") => Some(b""),
+        (b".", _) => (!inner.starts_with(b"/")).then(|| inner.strip_prefix(b"./").unwrap_or(inner)),
+        _ => below(outer, inner),
+    }
 }
 
 /// What `inner` adds to `outer`, if it is the same path or one below it.
@@ -75,8 +87,15 @@ mod tests {
     fn roots_are_sorted_and_nested_ones_are_covered() {
         let roots =
             vec![root("/home/a", "home/a"), root("/etc", "etc"), root("/home", "home"), root("/home-2", "home-2")];
-        let sorted = sort_roots(roots).expect("no conflict");
+        let (sorted, inner) = sort_roots(roots).expect("no conflict");
+        assert_eq!(inner, [root("/home/a", "home/a")]);
         assert_eq!(sorted, [root("/etc", "etc"), root("/home", "home"), root("/home-2", "home-2")]);
+    }
+
+    #[test]
+    fn the_current_directory_covers_what_is_in_it() {
+        let (sorted, inner) = sort_roots(vec![root("sub", "sub"), root(".", "")]).expect("no conflict");
+        assert_eq!((sorted, inner), (vec![root(".", "")], vec![root("sub", "sub")]));
     }
 
     #[test]

@@ -12,6 +12,7 @@ use bork_format::item::TYPE_DIRECTORY;
 use bork_format::node::check_path;
 use rustix::fs::{CWD, Mode, OFlags, openat};
 use rustix::io::Errno;
+use std::collections::BTreeMap;
 use std::ffi::{CStr, CString};
 use std::io;
 use std::sync::Arc;
@@ -98,6 +99,8 @@ struct Frame {
 pub struct Walker<P> {
     options: WalkOptions,
     roots: std::vec::IntoIter<Root>,
+    /// Roots inside other roots, by stored path: they are entered even where the walk would stop, and missed if absent.
+    inner: BTreeMap<Vec<u8>, Root>,
     frames: Vec<Frame>,
     previous: Join<P>,
     sequence: u64,
@@ -105,10 +108,11 @@ pub struct Walker<P> {
 }
 
 impl<P: Previous> Walker<P> {
-    /// `roots` come from [`super::sort_roots`].
-    pub fn new(roots: Vec<Root>, options: WalkOptions, previous: P) -> Self {
+    /// `roots` come from [`super::sort_roots`]: those to walk, and those inside them.
+    pub fn new((roots, inner): (Vec<Root>, Vec<Root>), options: WalkOptions, previous: P) -> Self {
         let previous = Join::new(previous);
-        Walker { options, roots: roots.into_iter(), frames: Vec::new(), previous, sequence: 0, root_device: 0 }
+        let inner = inner.into_iter().map(|root| (root.stored.clone(), root)).collect();
+        Walker { options, roots: roots.into_iter(), inner, frames: Vec::new(), previous, sequence: 0, root_device: 0 }
     }
 
     /// The next run of entries; `None` at the end.
@@ -118,7 +122,10 @@ impl<P: Previous> Walker<P> {
             let Some(frame) = self.frames.last_mut() else {
                 match self.roots.next() {
                     Some(root) => self.start_root(&root, &mut unit),
-                    None => break,
+                    None => match self.inner.pop_first() {
+                        Some((_, root)) => self.miss(&root, &mut unit),
+                        None => break,
+                    },
                 }
                 continue;
             };
@@ -171,6 +178,15 @@ impl<P: Previous> Walker<P> {
         }
     }
 
+    /// An inner root that the walk did not come to: reported if it is not there, else a pattern left it out.
+    fn miss(&mut self, root: &Root, unit: &mut Unit) {
+        let is_there = CString::new(root.source.clone())
+            .is_ok_and(|path| rustix::fs::statat(CWD, path, rustix::fs::AtFlags::SYMLINK_NOFOLLOW).is_ok());
+        if !is_there {
+            self.start_root(root, unit);
+        }
+    }
+
     fn visit(&mut self, dir: &Arc<Dir>, name: &CStr, kind: NameKind, device: u64, excluded: bool, unit: &mut Unit) {
         let hidden_directory = kind == NameKind::Unknown
             && stat_at(dir.fd(), name).is_ok_and(|stat| stat.mode & 0o170_000 == TYPE_DIRECTORY);
@@ -182,13 +198,14 @@ impl<P: Previous> Walker<P> {
             Decision::Exclude | Decision::ExcludeNoRecurse => true,
         };
         let stored = dir.stored(name.to_bytes());
+        let is_named = !self.inner.is_empty() && self.inner.remove(&stored).is_some();
         if check_path(&stored).is_err() {
             let problem = Problem::new(ProblemKind::Io, "its path is longer than 65,535 bytes");
             unit.push(dir, name, EntryKind::Failed(problem), None);
             return;
         }
         if kind == NameKind::Directory && decision != Decision::ExcludeNoRecurse {
-            self.enter(dir, name, stored, device, is_excluded, unit);
+            self.enter(dir, name, stored, if is_named { None } else { Some(device) }, is_excluded, unit);
         } else if is_excluded {
             unit.push(dir, name, EntryKind::Excluded, None);
         } else {
@@ -205,10 +222,21 @@ impl<P: Previous> Walker<P> {
         self.options.matcher.decide(shown.strip_prefix(b"/").unwrap_or(&shown))
     }
 
-    fn enter(&mut self, dir: &Arc<Dir>, name: &CStr, stored: Vec<u8>, device: u64, excluded: bool, unit: &mut Unit) {
-        let is_root = self.frames.is_empty();
+    /// `device`: that of the parent, or `None` for a directory that the user named.
+    fn enter(
+        &mut self,
+        dir: &Arc<Dir>,
+        name: &CStr,
+        stored: Vec<u8>,
+        device: Option<u64>,
+        excluded: bool,
+        unit: &mut Unit,
+    ) {
+        let is_root = self.frames.is_empty() || device.is_none();
         let opened = Dir::open_at(dir.fd(), if name.is_empty() { c"." } else { name }).and_then(|fd| {
-            let child = Arc::new(Dir::new(fd, stored, dir.shown(name.to_bytes())));
+            // The root of relative paths has no name in front of theirs.
+            let shown = if name.is_empty() { dir.source.clone() } else { dir.shown(name.to_bytes()) };
+            let child = Arc::new(Dir::new(fd, stored, shown));
             let stat = stat_fd(child.fd())?;
             Ok((child, stat))
         });
@@ -220,7 +248,7 @@ impl<P: Previous> Walker<P> {
             return;
         }
         let child_device = stat.device;
-        let other_device = child_device != device;
+        let other_device = device.is_some_and(|device| child_device != device);
         let stays_empty = !is_root
             && other_device
             && ((self.options.one_file_system && child_device != self.root_device) || is_pseudo(child.fd()));

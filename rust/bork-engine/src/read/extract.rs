@@ -7,14 +7,16 @@ use super::restore::{FileState, Use, work};
 use crate::error::EngineError;
 use crate::objects::{ObjectReader, missing};
 use crate::port::{Event, guard};
-use bork_core::metadata::NameCache;
+use bork_core::metadata::{NameCache, flags};
 use bork_core::problem::{Problem, ProblemKind};
 use bork_core::seam::Stop;
 use bork_core::source::printable;
 use bork_core::writer::{Directory, Writer};
 use bork_format::item::{Item, Slice};
 use crossbeam_channel::bounded;
+use rustix::fs::{Mode, OFlags, openat};
 use std::collections::HashMap;
+use std::os::fd::AsFd;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -41,6 +43,8 @@ struct Extract {
     open: Vec<(Vec<u8>, Arc<Directory>)>,
     /// First names of hard links, with the number of names still to come.
     links: HashMap<u64, (Linked, u32)>,
+    /// Files with several names that must not be changed any more: their flags come after all names.
+    locked: Vec<(Arc<Directory>, Vec<u8>, u32)>,
     gatherer: Gatherer,
     lists: ObjectReader,
     lines: Vec<u8>,
@@ -65,6 +69,7 @@ pub fn run(reading: &Arc<Reading>, target: Option<&Path>) -> Result<(), Stop> {
         target: target.map(Path::to_path_buf),
         open: Vec::new(),
         links: HashMap::new(),
+        locked: Vec::new(),
         gatherer: Gatherer::new(Arc::clone(reading), tasks),
         lists: object_reader(reading),
         lines: Vec::new(),
@@ -76,12 +81,25 @@ pub fn run(reading: &Arc<Reading>, target: Option<&Path>) -> Result<(), Stop> {
         extract.open.push((Vec::new(), root));
     }
     let result = for_each(reading, |path, item| extract.item(path, item)).and_then(|()| extract.finish());
-    drop(extract);
+    let Extract { open, locked, gatherer, .. } = extract;
+    drop(gatherer); // the workers end when nobody can send to them any more
     for worker in workers {
         let _ = worker.join();
     }
+    for (directory, name, flags) in locked {
+        if let Err(error) = lock(&directory, &name, flags) {
+            reading.port.problem(&directory.path_of(&name), Problem::metadata("set flags", error))?;
+        }
+    }
+    drop(open);
     result?;
     if reading.port.is_stopped() { Err(Stop) } else { report(reading, writer.as_ref()) }
+}
+
+fn lock(directory: &Directory, name: &[u8], wanted: u32) -> std::io::Result<()> {
+    let mode = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::CLOEXEC;
+    let file = openat(directory.fd(), name, mode, Mode::empty())?;
+    flags::write(file.as_fd(), wanted, flags::KEPT).map_err(|(_, error)| error)
 }
 
 fn internal(reading: &Reading, error: &std::io::Error) -> Stop {
@@ -220,7 +238,11 @@ impl Extract {
         }
     }
 
-    fn file(&mut self, place: Option<Place<'_>>, full_path: &[u8], item: Item) -> Result<(), Stop> {
+    fn file(&mut self, place: Option<Place<'_>>, full_path: &[u8], mut item: Item) -> Result<(), Stop> {
+        let locks = item.flags & (flags::IMMUTABLE | flags::APPEND) != 0 && self.reading.plan.write.flags;
+        if let (Some((directory, name)), Some(_), true) = (&place, item.link, locks) {
+            self.locked.push((Arc::clone(directory), name.to_vec(), std::mem::take(&mut item.flags)));
+        }
         let place = match (&self.writer, place) {
             (Some(writer), Some((directory, name))) => Some((writer.clone(), directory, name.to_vec())),
             _ => None,
