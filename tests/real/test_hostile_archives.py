@@ -26,7 +26,6 @@ MEMORY_MAX = 300 * MIB
 LIMITS = {resource.RLIMIT_AS: 4 << 30}
 SECONDS_MAX = 20
 CASES = [*paths.CASES, *bodies.CASES, *containers.CASES]
-CACHED = "a malformed index is kept in the cache before it is checked, and trusted from then on"
 TREE = "check does not see what list and extract refuse: the order and the levels of the tree"
 # What is wrong with the end of a case today.
 KNOWN = {
@@ -41,11 +40,6 @@ KNOWN = {
     "20,000 directories deep": "each open directory holds its whole path, twice",
     "32,000 unknown directories deep": "each open directory holds its whole path, twice",
     "200 MiB of padding": "check reads a pack of any length at once",
-    "an index whose chunks are unsorted": CACHED,
-    "an index whose chunk lies outside": CACHED,
-    "an index whose chunk names no object": CACHED,
-    "an index whose object lies outside": CACHED,
-    "an index whose object is of 4 GiB": CACHED,
 }
 
 

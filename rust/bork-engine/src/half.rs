@@ -116,7 +116,8 @@ impl Half {
     /// Stores a tree node or a content list unless it is known.
     pub fn put_metadata(&self, kind: ObjectKind, plain: &[u8], compressor: &mut Compressor) -> Result<Id, Stop> {
         let id = self.keys.source().identify(plain);
-        if self.index.find(&id).is_some() || !self.claims.claim(&id) {
+        let is_stored = self.index.find(&id).is_some() && !self.index.is_damaged(&id);
+        if is_stored || !self.claims.claim(&id) {
             return Ok(id);
         }
         let mut payload = Vec::with_capacity(plain.len() / 2);

@@ -69,11 +69,8 @@ pub struct Table {
 }
 
 impl Table {
-    fn new(backing: Backing, name: Option<Id>, check: bool) -> Result<Self, EngineError> {
+    fn new(backing: Backing, name: Option<Id>) -> Result<Self, EngineError> {
         let view = View::new(backing.bytes())?;
-        if check {
-            view.check()?;
-        }
         let layout = view.layout();
         let mut first_objects = vec![u32::MAX; layout.packs];
         for at in 0..layout.objects {
@@ -146,16 +143,17 @@ impl ChunkIndex {
     /// Opens an index object and adds its table, which is kept in `table_path` if one is given and can be written.
     pub fn add_sealed(&self, keys: &Keys, name: Id, data: &[u8], table_path: Option<&Path>) -> Result<(), EngineError> {
         let plain = open_index(keys, data)?;
+        View::new(&plain)?.check()?; // before it is kept: a kept table is trusted
         let mapped = table_path.and_then(|path| write_table(path, &plain).ok()).and_then(|()| map_table(table_path?));
         let backing = mapped.map_or(Backing::Owned(plain), Backing::Mapped);
-        self.add(Table::new(backing, Some(name), true)?);
+        self.add(Table::new(backing, Some(name))?);
         Ok(())
     }
 
     /// Maps a table kept earlier; false if the file is not exactly what was written.
     pub fn add_table(&self, name: Id, path: &Path) -> bool {
         let Some(map) = map_table(path) else { return false };
-        match Table::new(Backing::Mapped(map), Some(name), false) {
+        match Table::new(Backing::Mapped(map), Some(name)) {
             Ok(table) => {
                 self.add(table);
                 true
@@ -169,7 +167,7 @@ impl ChunkIndex {
     pub fn add_plain(&self, plain: Vec<u8>, scratch: Option<&Path>) -> Result<(), EngineError> {
         // The file is made before the table is looked at: pages of a mapping that nobody touches cost nothing.
         let mapped = scratch.and_then(|directory| unnamed_table(directory, &plain).ok());
-        let mut table = Table::new(Backing::Owned(plain), None, false)?;
+        let mut table = Table::new(Backing::Owned(plain), None)?;
         let view = table.view();
         table.filter = Some(Filter::new(table.layout.chunks, (0..table.layout.chunks).map(|at| view.id(at))));
         if let Some(map) = mapped {

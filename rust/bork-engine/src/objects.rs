@@ -159,8 +159,13 @@ impl ObjectReader {
             sealed.clear();
             sealed.extend_from_slice(stored.ok_or_else(|| short(location))?);
             let record = &location.record;
-            open_object(&seal, location.object_index, record, &mut sealed, &mut self.decompressor, &mut plain)
-                .map_err(|error| locate(error, location))?;
+            if let Err(error) =
+                open_object(&seal, location.object_index, record, &mut sealed, &mut self.decompressor, &mut plain)
+            {
+                // A copy that cannot be opened must not count as stored: the next writer of the chunk stores it again.
+                self.index.mark_damaged(std::iter::once(*id), &location.pack);
+                return Err(locate(error, location));
+            }
             let chunk = plain.get(location.offset as usize..(location.offset + location.length) as usize);
             let chunk = chunk.ok_or_else(|| short(location))?;
             if self.keys.source().identify(chunk) != *id {
