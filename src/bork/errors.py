@@ -38,7 +38,8 @@ Four families, because a caller acts differently on each::
     │   │   ├── ReadOnlyStorage
     │   │   └── StorageFault
     │   ├── LockError
-    │   │   └── LockTimeout
+    │   │   ├── LockTimeout
+    │   │   └── SessionBroken
     │   ├── CacheFault
     │   ├── SourceFault
     │   ├── OutputFault
@@ -370,6 +371,14 @@ class LockTimeout(LockError):
     advice = "Another process uses the repository: wait for it, or use --lock-wait."
     exit_code = 73
     msgid = "LockTimeout"
+
+
+class SessionBroken(LockError):
+    message = "The session of this command in {location} was broken by another process, and nothing was committed."
+    fields = ("location",)
+    advice = 'Run the command again, and use "bork break-lock" only when nothing else is at work.'
+    exit_code = 75
+    msgid = "NotMyLock"
 
 
 class CacheFault(SystemFault):

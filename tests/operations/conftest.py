@@ -4,7 +4,6 @@ from pathlib import Path
 
 import pytest
 
-import tests.operations.native  # noqa: F401  # it has to come before bork.core
 from tests.operations.scene import MemoryStores, Scene, StoppedClock, User, tree
 
 

@@ -16,8 +16,8 @@ from bork.operations.extract import ExtractOptions
 from bork.operations.init import InitOptions, InitOutcome
 from bork.operations.selection import ArchiveFilter, ArchiveName
 from bork.storage.base import Store
-from bork.storage.memory import MemoryStore
-from bork.storage.names import CONFIG, ObjectName
+from bork.storage.memory import MemoryStore, Objects
+from bork.storage.names import CONFIG
 
 PASSPHRASE = b"correct horse"
 DAY_NS = 86_400 * 10**9
@@ -82,7 +82,7 @@ class MemoryStores:
     """Repositories in dictionaries, by location. ``wrap`` is put around every store that is opened."""
 
     def __init__(self, wrap: Callable[[Store], Store] = lambda store: store) -> None:
-        self.objects: dict[str, dict[ObjectName, bytes]] = {}
+        self.objects: dict[str, Objects] = {}
         self.wrap = wrap
 
     def open(self, location: str) -> Store:
@@ -91,7 +91,7 @@ class MemoryStores:
         return self.wrap(MemoryStore(self.objects[location], location))
 
     def create(self, location: str, *, make_parent_dirs: bool) -> Store:
-        objects = self.objects.setdefault(location, {})
+        objects = self.objects.setdefault(location, Objects())
         if CONFIG in objects:
             raise RepositoryAlreadyExists(location)
         return self.wrap(MemoryStore(objects, location))
@@ -105,6 +105,9 @@ class StoppedClock:
 
     def now_ns(self) -> int:
         return self.ns
+
+    def wait(self, seconds: float) -> None:
+        self.ns += int(seconds * 10**9)
 
 
 @dataclass

@@ -15,7 +15,7 @@ from bork.operations.reading import percent
 from bork.repository.config import RepositoryConfig
 from bork.repository.layout import IndexId, PackId, RepositoryId, index_name, pack_name
 from bork.repository.repository import Repository
-from bork.storage.memory import MemoryStore
+from bork.storage.memory import MemoryStore, Objects
 from tests.operations.scene import Recorder
 from tests.storage.faulty import FaultyStore, Schedule
 
@@ -102,7 +102,7 @@ def test_a_pack_that_could_not_be_stored_ends_the_run_and_the_engine_never_hears
 
 
 def test_ranges_are_read_in_order() -> None:
-    store = MemoryStore({pack_name(PackId(digest(b"pack"))): b"pack"})
+    store = MemoryStore(Objects({pack_name(PackId(digest(b"pack"))): b"pack"}))
     name = digest(b"pack")
     script = Script([event("Fetch", token=7, ranges=[(name, 2, 2), (name, 0, 1)]), DONE])
     run(script, store)
@@ -110,7 +110,7 @@ def test_ranges_are_read_in_order() -> None:
 
 
 def test_a_range_that_cannot_be_read_is_told_to_the_engine_and_the_run_goes_on() -> None:
-    store = MemoryStore({pack_name(PackId(digest(b"pack"))): b"pack"})
+    store = MemoryStore(Objects({pack_name(PackId(digest(b"pack"))): b"pack"}))
     fetches = [event("Fetch", token=1, ranges=[(digest(b"gone"), 0, 1)])]
     fetches.append(event("Fetch", token=2, ranges=[(digest(b"pack"), 3, 2)]))
     script = Script([*fetches, DONE])

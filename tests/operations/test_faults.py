@@ -14,6 +14,7 @@ from bork.errors import BorkError, NoSpace, RepositoryAlreadyExists, StorageErro
 from bork.operations import check
 from bork.operations.check import CheckOptions
 from bork.storage.base import Store
+from bork.storage.memory import Objects
 from tests.operations.scene import Recorder, Scene, expected
 from tests.storage.faulty import FAULTS, Crash, Fault, FaultyStore, Schedule
 
@@ -88,7 +89,7 @@ def test_every_archive_that_is_reported_or_listed_restores_after_every_fault_in_
         mend(scene)
         scene.create("next", source)
         assert_sound(scene, sources, {*reported, "next"} | ({"second"} if outcome is None else set()))
-        scene.stores.objects["/repository"] = dict(before)
+        scene.stores.objects["/repository"] = Objects(before)
         outcomes.add(outcome)
     assert None in outcomes
     assert outcomes - {None} <= {StorageFault, NoSpace, Crash}
@@ -113,7 +114,7 @@ def test_a_full_disk_always_says_so(scene: Scene, source: Path) -> None:
         assert outcome_of(scene, "monday", source) in (NoSpace, None), at
         mend(scene)
         assert_sound(scene, {"monday": expected(source)}, set())
-        scene.stores.objects["/repository"] = dict(before)
+        scene.stores.objects["/repository"] = Objects(before)
 
 
 def test_what_was_stored_before_the_faults_is_found_again(scene: Scene, source: Path) -> None:

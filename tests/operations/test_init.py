@@ -12,7 +12,7 @@ from bork.operations.access import LocalStores
 from bork.operations.init import InitOptions
 from bork.operations.opening import open_repository
 from bork.repository.config import decode
-from bork.storage.names import CONFIG
+from bork.storage.names import COLLECTIONS, CONFIG
 from tests.operations.scene import Scene
 
 MODES = ["none", "authenticated", "repokey", "keyfile"]
@@ -69,7 +69,7 @@ def test_related_secrets_are_not_available_yet_and_nothing_is_made(scene: Scene)
 def test_a_repository_in_a_directory(scene: Scene, tmp_path: Path) -> None:
     access = replace(scene.access(), path=str(tmp_path / "repository"), stores=LocalStores())
     scene.init(access=access)
-    assert set(os.listdir(access.path)) == {"config", "keys", "packs", "indexes", "archives", "tmp"}
+    assert set(os.listdir(access.path)) == {"config", "tmp", *COLLECTIONS}
     assert os.listdir(tmp_path / "repository" / "tmp") == []
     with open_repository(access):
         pass

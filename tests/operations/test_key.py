@@ -21,6 +21,7 @@ from bork.errors import (
 from bork.operations import key
 from bork.operations.key import KeyStyle
 from bork.operations.opening import open_repository
+from bork.storage.memory import Objects
 from tests.operations.scene import PASSPHRASE, Scene, expected
 from tests.storage.faulty import FAULTS, Crash, Fault, FaultyStore, Schedule
 
@@ -141,7 +142,7 @@ def test_whatever_goes_wrong_during_a_change_the_old_or_the_new_passphrase_opens
         assert opens(scene, b"new") or (not reported and opens(scene, PASSPHRASE))
         if schedule.count <= at:
             return
-        scene.stores.objects["/repository"] = dict(before)
+        scene.stores.objects["/repository"] = Objects(before)
     pytest.fail("it never came to an end")
 
 

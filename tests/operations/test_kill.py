@@ -10,15 +10,12 @@ from pathlib import Path
 import pytest
 
 from tests.conftest import Bork
-from tests.operations.native import IS_REAL
 from tests.operations.scene import contents
 
 KILLS = 8
 LONGEST_S = 0.5  # a little more than an undisturbed backup of this tree takes
 
 
-@pytest.mark.skipif(not IS_REAL, reason="needs the native module")
-@pytest.mark.may_skip("the stand-in for the native module lives in one process only")
 @pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGTERM, signal.SIGINT])
 def test_backups_survive_kills_at_any_moment(bork: Bork, tmp_path: Path, number: signal.Signals) -> None:
     repository, source = tmp_path / "repository", tmp_path / "source"

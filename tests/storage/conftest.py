@@ -8,8 +8,7 @@ import pytest
 
 from bork.storage.base import Store
 from bork.storage.local import LocalStore
-from bork.storage.memory import MemoryStore
-from bork.storage.names import ObjectName
+from bork.storage.memory import MemoryStore, Objects
 
 
 @pytest.fixture
@@ -37,7 +36,7 @@ def reopen(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Callable[
     """Makes one store, and each call opens it once more, as another process would."""
     opened: list[Store] = []
     if request.param == "memory":
-        objects = dict[ObjectName, bytes]()
+        objects = Objects()
 
         def open_one() -> Store:
             return MemoryStore(objects)

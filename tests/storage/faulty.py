@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Literal, NoReturn
 
 from bork.errors import NoSpace, StorageFault
-from bork.storage.base import Store
+from bork.storage.base import Hold, Store
+from bork.storage.memory import MemoryStore
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -35,6 +36,7 @@ class Schedule:
     repeat: bool = False  # whether every later operation fails as well, as on a disk that is gone
     count: int = 0
     log: list[str] = field(default_factory=list)
+    has_crashed: bool = False
 
     def strikes(self, operation: str) -> bool:
         """Count one operation; whether it is the one."""
@@ -53,6 +55,8 @@ class FaultyStore(Store):
 
     def _before(self, verb: str, name: str) -> bool:
         """Whether the operation strikes and still has to happen first."""
+        if self._schedule.has_crashed:
+            raise Crash
         if not self._schedule.strikes(f"{verb} {name}"):
             return False
         match self._schedule.fault:
@@ -61,13 +65,23 @@ class FaultyStore(Store):
             case "full":
                 raise NoSpace(self.location, verb, name)
             case "stop":
-                raise Crash
+                self._die()
             case "late" | "stop_after":
-                return True
+                pass
+        return True
 
     def _after(self, verb: str, name: str, *, strikes: bool) -> None:
         if strikes:
-            raise Crash if self._schedule.fault == "stop_after" else StorageFault(self.location, verb, name, "late")
+            if self._schedule.fault == "stop_after":
+                self._die()
+            raise StorageFault(self.location, verb, name, "late")
+
+    def _die(self) -> NoReturn:
+        """What the process held is held by nobody, and it does nothing any more."""
+        if isinstance(self._inner, MemoryStore):
+            self._inner.die()
+        self._schedule.has_crashed = True
+        raise Crash
 
     def put_if_absent(self, name: ObjectName, data: Buffer) -> None:
         strikes = self._before("put", name)
@@ -108,6 +122,15 @@ class FaultyStore(Store):
         self._inner.settle(names)
         self._after("settle", " ".join(names), strikes=strikes)
 
+    def hold(self, name: ObjectName, data: bytes) -> Hold:
+        strikes = self._before("hold", name)
+        hold = self._inner.hold(name, data)
+        self._after("hold", name, strikes=strikes)
+        return FaultyHold(hold, self, name)
+
+    def is_held(self, name: ObjectName) -> bool | None:
+        return self._inner.is_held(name)
+
     def free_space(self) -> int | None:
         return self._inner.free_space()
 
@@ -116,5 +139,26 @@ class FaultyStore(Store):
         self._inner.sweep()
         self._after("sweep", "", strikes=strikes)
 
+    def release(self, hold: Hold, name: ObjectName) -> None:
+        strikes = self._before("release", name)
+        hold.release()
+        self._after("release", name, strikes=strikes)
+
     def close(self) -> None:
         self._inner.close()
+
+
+class FaultyHold(Hold):
+    """A hold whose changes are operations, too. After a crash it is not released: the process is gone."""
+
+    def __init__(self, inner: Hold, store: FaultyStore, name: ObjectName) -> None:
+        self._inner, self._store, self._name = inner, store, name
+
+    def replace(self, data: bytes) -> None:
+        self._inner.replace(data)
+
+    def is_intact(self) -> bool:
+        return self._inner.is_intact()
+
+    def release(self) -> None:
+        self._store.release(self._inner, self._name)

@@ -206,7 +206,7 @@ impl Checking {
             let end = at + object.record.stored as usize;
             self.objects.fetch_add(1, Ordering::Relaxed);
             for (id, _) in &object.chunks {
-                if self.index.find(id).is_none() {
+                if self.index.locate(id).is_none() {
                     self.problem(path.as_bytes(), format!("Chunk {} of it is not in the index.", hex(id)))?;
                 }
             }
@@ -297,7 +297,7 @@ impl Checking {
 
     fn slices(&self, slices: &[Slice]) -> Result<(), String> {
         for slice in slices.iter().filter(|slice| !slice.is_hole()) {
-            let Some(location) = self.index.find(&slice.id) else {
+            let Some(location) = self.index.locate(&slice.id) else {
                 return Err(format!("Chunk {} of it is missing.", hex(&slice.id)));
             };
             if u64::from(slice.offset) + u64::from(slice.length) > u64::from(location.length) {

@@ -63,6 +63,8 @@ pub struct Table {
     /// Number, within its pack, of the first object of each pack: objects of a pack stand together.
     first_objects: Vec<u32>,
     absent: Vec<AtomicBool>,
+    /// Packs that a compaction is about to delete: nothing new may refer to them.
+    condemned: Vec<AtomicBool>,
     name: Option<Id>,
     /// Of tables that this run made: most look-ups while it goes on are for chunks that nobody has.
     filter: Option<Filter>,
@@ -83,6 +85,7 @@ impl Table {
         }
         Ok(Table {
             absent: (0..layout.packs).map(|_| AtomicBool::new(false)).collect(),
+            condemned: (0..layout.packs).map(|_| AtomicBool::new(false)).collect(),
             backing,
             layout,
             first_objects,
@@ -91,28 +94,42 @@ impl Table {
         })
     }
 
-    fn view(&self) -> View<'_> {
+    /// The table itself.
+    pub fn view(&self) -> View<'_> {
         View::with_layout(self.backing.bytes(), self.layout)
     }
 
-    fn find(&self, id: &Id) -> Option<Location> {
-        if self.filter.as_ref().is_some_and(|filter| !filter.may_contain(id)) {
-            return None;
-        }
+    /// Name of the index object, if it is one.
+    pub fn name(&self) -> Option<Id> {
+        self.name
+    }
+
+    /// Whether the pack with this number is not in the store.
+    pub fn is_absent(&self, pack: usize) -> bool {
+        self.absent[pack].load(Ordering::Relaxed)
+    }
+
+    /// All copies of a chunk in packs that the store holds: position, whether the pack is condemned, place.
+    pub fn copies(&self, id: &Id) -> impl Iterator<Item = (usize, bool, Location)> {
         let view = self.view();
-        let chunk = view.find(id)?;
-        let object = view.object(chunk.object as usize).ok()?;
-        let pack = object.pack as usize;
-        if self.absent[pack].load(Ordering::Relaxed) {
-            return None;
-        }
-        Some(Location {
-            pack: view.pack(pack)?.name,
-            object_offset: object.offset,
-            object_index: chunk.object - self.first_objects[pack],
-            record: object.record,
-            offset: chunk.offset,
-            length: chunk.length,
+        let is_possible = self.filter.as_ref().is_none_or(|filter| filter.may_contain(id));
+        let positions = if is_possible { view.positions(id) } else { 0..0 };
+        positions.filter_map(move |at| {
+            let chunk = view.chunk(at);
+            let object = view.object(chunk.object as usize).ok()?;
+            let pack = object.pack as usize;
+            if self.is_absent(pack) {
+                return None;
+            }
+            let location = Location {
+                pack: view.pack(pack)?.name,
+                object_offset: object.offset,
+                object_index: chunk.object - self.first_objects[pack],
+                record: object.record,
+                offset: chunk.offset,
+                length: chunk.length,
+            };
+            Some((at, self.condemned[pack].load(Ordering::Relaxed), location))
         })
     }
 }
@@ -126,9 +143,27 @@ pub struct ChunkIndex {
 }
 
 impl ChunkIndex {
-    /// Where a chunk is, if it is anywhere. Cost: one search per table.
+    /// Where a chunk is that something new may refer to: not in a condemned pack. Cost: one search per table.
     pub fn find(&self, id: &Id) -> Option<Location> {
-        self.tables.read().expect("no holder panics").iter().rev().find_map(|table| table.find(id))
+        let tables = self.tables.read().expect("no holder panics");
+        tables.iter().rev().find_map(|table| table.copies(id).find(|copy| !copy.1).map(|copy| copy.2))
+    }
+
+    /// Where a chunk can be read: in a condemned pack, too, if it is nowhere else, and rather not where it is damaged.
+    pub fn locate(&self, id: &Id) -> Option<Location> {
+        let damaged = self.damaged.read().expect("no holder panics");
+        let tables = self.tables.read().expect("no holder panics");
+        let mut best: Option<((bool, bool), Location)> = None;
+        for (_, is_condemned, location) in tables.iter().rev().flat_map(|table| table.copies(id)) {
+            let rank = (!damaged.is_empty() && damaged.contains(&(*id, location.pack)), is_condemned);
+            if rank == (false, false) {
+                return Some(location);
+            }
+            if best.is_none_or(|best| rank < best.0) {
+                best = Some((rank, location));
+            }
+        }
+        best.map(|best| best.1)
     }
 
     /// A fixed view for a thread that looks up often.
@@ -177,11 +212,14 @@ impl ChunkIndex {
         Ok(())
     }
 
-    /// Adds a pack that no index object names, by its own table of contents. The next backup writes it into one.
-    pub fn adopt(&self, pack: IndexedPack) -> Result<(), EngineError> {
+    /// Adds a pack that no index object names, by its own table of contents. With `to_index` the next backup writes it
+    /// into one.
+    pub fn adopt(&self, pack: IndexedPack, to_index: bool) -> Result<(), EngineError> {
         let packs = [pack];
         self.add_plain(build_table(&packs, &[]), None)?;
-        self.adopted.lock().expect("no holder panics").extend(packs);
+        if to_index {
+            self.adopted.lock().expect("no holder panics").extend(packs);
+        }
         Ok(())
     }
 
@@ -195,10 +233,10 @@ impl ChunkIndex {
         self.damaged.write().expect("no holder panics").extend(chunks.map(|id| (id, *pack)));
     }
 
-    /// Whether the copy of the chunk that [`ChunkIndex::find`] gives is one that cannot be opened.
+    /// Whether even the copy of the chunk that [`ChunkIndex::locate`] gives is one that cannot be opened.
     pub fn is_damaged(&self, id: &Id) -> bool {
         let damaged = self.damaged.read().expect("no holder panics");
-        !damaged.is_empty() && self.find(id).is_some_and(|location| damaged.contains(&(*id, location.pack)))
+        !damaged.is_empty() && self.locate(id).is_some_and(|location| damaged.contains(&(*id, location.pack)))
     }
 
     /// Names and lengths of all packs, absent ones included.
@@ -223,10 +261,19 @@ impl ChunkIndex {
 
     /// Treats the chunks of these packs as absent.
     pub fn forget_packs(&self, names: &HashSet<Id>) {
+        self.flag_packs(names, |table| &table.absent);
+    }
+
+    /// Lets nothing new refer to these packs: a compaction is about to delete them.
+    pub fn condemn_packs(&self, names: &HashSet<Id>) {
+        self.flag_packs(names, |table| &table.condemned);
+    }
+
+    fn flag_packs(&self, names: &HashSet<Id>, flags: impl Fn(&Table) -> &[AtomicBool]) {
         for table in self.snapshot() {
             for at in 0..table.layout.packs {
                 if table.view().pack(at).is_some_and(|pack| names.contains(&pack.name)) {
-                    table.absent[at].store(true, Ordering::Relaxed);
+                    flags(&table)[at].store(true, Ordering::Relaxed);
                 }
             }
         }
@@ -271,7 +318,7 @@ pub struct IndexedPack {
     pub objects: Vec<TocObject>,
 }
 
-/// Builds the table of some packs. A chunk that stands in several packs is listed once.
+/// Builds the table of some packs. A chunk that stands in several packs is listed for each of them.
 pub fn build_table(packs: &[IndexedPack], superseded: &[Id]) -> Vec<u8> {
     let mut objects = Vec::new();
     let mut chunks = Vec::new();
@@ -287,8 +334,8 @@ pub fn build_table(packs: &[IndexedPack], superseded: &[Id]) -> Vec<u8> {
             offset += object.record.stored;
         }
     }
-    chunks.sort_unstable_by_key(|chunk| chunk.id);
-    chunks.dedup_by_key(|chunk| chunk.id);
+    chunks.sort_unstable_by_key(|chunk| (chunk.id, chunk.object));
+    chunks.dedup_by_key(|chunk| (chunk.id, chunk.object));
     let packs: Vec<Pack> = packs.iter().map(|pack| Pack { name: pack.name, length: pack.length }).collect();
     index::encode(&packs, superseded, &objects, &chunks)
 }

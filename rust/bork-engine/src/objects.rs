@@ -138,7 +138,7 @@ impl ObjectReader {
     /// Asks for a batch of chunks.
     pub fn start(&mut self, ids: &[Id]) -> Result<Option<PendingBatch>, EngineError> {
         let locations =
-            ids.iter().map(|id| self.index.find(id).ok_or_else(|| missing(id))).collect::<Result<Vec<_>, _>>()?;
+            ids.iter().map(|id| self.index.locate(id).ok_or_else(|| missing(id))).collect::<Result<Vec<_>, _>>()?;
         let plan = FetchPlan::new(&locations, &self.seals);
         let fetch = self.port.start_fetch(plan.ranges.clone()).map_err(|_| EngineError::Cancelled)?;
         Ok(Some(PendingBatch { locations, ids: ids.to_vec(), plan, fetch }))

@@ -172,12 +172,32 @@ impl Keys {
         FileSeal::new(header.suite, hasher.finalize().as_bytes())
     }
 
-    /// Seals an archive head: header, sealed bytes, tag, BLAKE3 of all before. See docs/format/archive.md.
+    /// Seals an archive head. See docs/format/archive.md.
     pub fn seal_head(&self, name: &[u8], plain: &[u8]) -> Result<Vec<u8>, EngineError> {
-        let (header, seal) = self.new_file(Kind::Head)?;
+        self.seal_small(Kind::Head, &self.archive_name(name), plain)
+    }
+
+    /// Opens an archive head that was stored as `object_name`.
+    pub fn open_head(&self, object_name: &Id, data: &[u8]) -> Result<Vec<u8>, EngineError> {
+        self.open_small(Kind::Head, "archive head", object_name, data)
+    }
+
+    /// Seals a generation. See docs/format/sessions.md.
+    pub fn seal_generation(&self, number: u64, plain: &[u8]) -> Result<Vec<u8>, EngineError> {
+        self.seal_small(Kind::Generation, &number.to_le_bytes(), plain)
+    }
+
+    /// Opens a generation that was stored under `number`.
+    pub fn open_generation(&self, number: u64, data: &[u8]) -> Result<Vec<u8>, EngineError> {
+        self.open_small(Kind::Generation, "generation", &number.to_le_bytes(), data)
+    }
+
+    /// A file of one sealed object: header, sealed bytes, tag, BLAKE3 of all before.
+    fn seal_small(&self, kind: Kind, associated: &[u8], plain: &[u8]) -> Result<Vec<u8>, EngineError> {
+        let (header, seal) = self.new_file(kind)?;
         let mut out = header.encode().to_vec();
         let mut body = plain.to_vec();
-        let tag = seal.seal(0, &self.archive_name(name), &mut body)?;
+        let tag = seal.seal(0, associated, &mut body)?;
         out.extend_from_slice(&body);
         out.extend_from_slice(&tag);
         let sum = *blake3::hash(&out).as_bytes();
@@ -185,9 +205,7 @@ impl Keys {
         Ok(out)
     }
 
-    /// Opens an archive head that was stored as `object_name`.
-    pub fn open_head(&self, object_name: &Id, data: &[u8]) -> Result<Vec<u8>, EngineError> {
-        let what = "archive head";
+    fn open_small(&self, kind: Kind, what: &str, associated: &[u8], data: &[u8]) -> Result<Vec<u8>, EngineError> {
         if data.len() < HEADER_LENGTH + TAG_LENGTH + 32 {
             return Err(EngineError::damaged(what, "it is truncated"));
         }
@@ -196,11 +214,11 @@ impl Keys {
             return Err(EngineError::damaged(what, "its checksum does not match"));
         }
         let header = Header::decode(&sealed[..HEADER_LENGTH])?;
-        if header.kind != Kind::Head {
+        if header.kind != kind {
             return Err(EngineError::damaged(what, "it is a file of another kind"));
         }
         let mut body = sealed[HEADER_LENGTH..].to_vec();
-        let length = self.file(&header)?.open(0, object_name, &mut body)?.len();
+        let length = self.file(&header)?.open(0, associated, &mut body)?.len();
         body.truncate(length);
         Ok(body)
     }

@@ -5,7 +5,7 @@
 //! of table, nearly all of it page cache; nothing is decoded into the heap.
 //!
 //! ```text
-//! header 64 | packs 40 each | superseded indexes 32 each | objects 24 each | chunks 44 each, sorted by id
+//! header 64 | packs 40 each | superseded indexes 32 each | objects 24 each | chunks 44 each, sorted by id and object
 //! ```
 
 use crate::codec::Reader;
@@ -94,7 +94,7 @@ impl Layout {
     }
 }
 
-/// Encodes a table. `chunks` must be sorted by id.
+/// Encodes a table. `chunks` must be sorted by id, and copies of one chunk by object.
 pub fn encode(packs: &[Pack], superseded: &[Id], objects: &[Object], chunks: &[Chunk]) -> Vec<u8> {
     let layout =
         Layout { packs: packs.len(), superseded: superseded.len(), objects: objects.len(), chunks: chunks.len() };
@@ -185,13 +185,13 @@ impl<'a> View<'a> {
                 return malformed(WHAT, "an object lies outside its pack");
             }
         }
-        let mut previous: Option<Id> = None;
+        let mut previous: Option<(Id, u32)> = None;
         for at in 0..self.layout.chunks {
             let chunk = self.chunk(at);
-            if previous.is_some_and(|previous| previous >= chunk.id) {
+            if previous.is_some_and(|previous| previous >= (chunk.id, chunk.object)) {
                 return malformed(WHAT, "chunks are not sorted");
             }
-            previous = Some(chunk.id);
+            previous = Some((chunk.id, chunk.object));
             if chunk.object as usize >= self.layout.objects {
                 return malformed(WHAT, "a chunk names an object that is not there");
             }
@@ -252,8 +252,24 @@ impl<'a> View<'a> {
         &self.bytes[from..from + ID_LENGTH]
     }
 
-    /// Finds a chunk. Ids are uniform, so a position is guessed from the leading bits and corrected: O(log log n).
+    /// The positions of all copies of a chunk: mostly none or one.
+    pub fn positions(&self, id: &Id) -> std::ops::Range<usize> {
+        let Some(first) = self.position(id) else { return 0..0 };
+        let mut end = first + 1;
+        while end < self.layout.chunks && self.id(end) == id {
+            end += 1;
+        }
+        first..end
+    }
+
+    /// The first copy of a chunk.
     pub fn find(&self, id: &Id) -> Option<Chunk> {
+        self.position(id).map(|at| self.chunk(at))
+    }
+
+    /// The position of the first copy. Ids are uniform, so it is guessed from the leading bits and corrected:
+    /// O(log log n).
+    fn position(&self, id: &Id) -> Option<usize> {
         let count = self.layout.chunks;
         let leading = u64::from_be_bytes(id[..8].try_into().ok()?);
         let guess = ((u128::from(leading) * count as u128) >> 64) as usize;
@@ -278,7 +294,7 @@ impl<'a> View<'a> {
                 high = middle;
             }
         }
-        (low < count && self.id(low) == id).then(|| self.chunk(low))
+        (low < count && self.id(low) == id).then_some(low)
     }
 }
 

@@ -47,6 +47,8 @@ pub enum Kind {
     Index = 3,
     /// The head of one archive.
     Head = 4,
+    /// A generation: what compactions condemned.
+    Generation = 5,
 }
 
 /// How a file is sealed.
@@ -100,7 +102,7 @@ macro_rules! from_byte {
         }
     };
 }
-from_byte!(Kind, "kind", Data, Metadata, Index, Head);
+from_byte!(Kind, "kind", Data, Metadata, Index, Head, Generation);
 from_byte!(Suite, "suite", Aes256Gcm, ChaCha20Poly1305, Blake3Mac);
 from_byte!(Codec, "codec", None, Lz4, Zstd, Zlib, Lzma);
 from_byte!(ObjectKind, "object kind", Content, Node, List);

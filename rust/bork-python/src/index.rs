@@ -5,6 +5,7 @@ use crate::id_from;
 use crate::keys::Keys;
 use bork_engine::index::{ChunkIndex as Index, IndexedPack};
 use bork_engine::pack::{open_toc, tail_length};
+use bork_format::Id;
 use pyo3::prelude::*;
 use pyo3::pybacked::PyBackedBytes;
 use pyo3::types::PyBytes;
@@ -47,10 +48,11 @@ impl ChunkIndex {
         pack_length: u64,
         head: PyBackedBytes,
         tail: PyBackedBytes,
+        to_index: bool,
     ) -> PyResult<()> {
         let name = id_from(pack_name, "pack_name")?;
         let (_, _, objects) = open_toc(&keys.0, pack_length, &head, &tail).map_err(to_python)?;
-        self.0.adopt(IndexedPack { name, length: pack_length, objects }).map_err(to_python)
+        self.0.adopt(IndexedPack { name, length: pack_length, objects }, to_index).map_err(to_python)
     }
 
     #[staticmethod]
@@ -63,8 +65,12 @@ impl ChunkIndex {
     }
 
     fn forget_packs(&self, names: Vec<PyBackedBytes>) -> PyResult<()> {
-        let names = names.iter().map(|name| id_from(name, "name")).collect::<PyResult<HashSet<_>>>()?;
-        self.0.forget_packs(&names);
+        self.0.forget_packs(&ids(&names)?);
+        Ok(())
+    }
+
+    fn condemn_packs(&self, names: Vec<PyBackedBytes>) -> PyResult<()> {
+        self.0.condemn_packs(&ids(&names)?);
         Ok(())
     }
 
@@ -75,4 +81,8 @@ impl ChunkIndex {
     fn totals(&self, py: Python<'_>) -> (u64, u64, u64) {
         py.detach(|| self.0.totals())
     }
+}
+
+fn ids(names: &[PyBackedBytes]) -> PyResult<HashSet<Id>> {
+    names.iter().map(|name| id_from(name, "name")).collect()
 }

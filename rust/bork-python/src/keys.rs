@@ -72,6 +72,14 @@ impl Keys {
         let name = id_from(object_name, "object_name")?;
         Ok(PyBytes::new(py, &self.0.open_head(&name, data).map_err(to_python)?))
     }
+
+    fn seal_generation<'py>(&self, py: Python<'py>, number: u64, plain: &[u8]) -> PyResult<Bound<'py, PyBytes>> {
+        Ok(PyBytes::new(py, &self.0.seal_generation(number, plain).map_err(to_python)?))
+    }
+
+    fn open_generation<'py>(&self, py: Python<'py>, number: u64, data: &[u8]) -> PyResult<Bound<'py, PyBytes>> {
+        Ok(PyBytes::new(py, &self.0.open_generation(number, data).map_err(to_python)?))
+    }
 }
 
 /// BLAKE3 of `data`.

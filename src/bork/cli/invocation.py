@@ -120,6 +120,7 @@ class Invocation:
             key_file=self.environment.get("KEY_FILE"),
             questions=questions,
             lock_wait_s=float(self.values.number("lock_wait")),
+            bypass_lock=self.values.flag("bypass_lock"),
             threads=self.threads(),
         )
 

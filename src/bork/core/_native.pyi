@@ -44,6 +44,10 @@ class Keys:
 
         Raises IntegrityError.
         """
+    def seal_generation(self, number: int, plain: bytes) -> bytes:
+        """The bytes of a generation object. See docs/format/sessions.md."""
+    def open_generation(self, number: int, data: bytes) -> bytes:
+        """The plain bytes of the generation stored under ``number``, which is bound to it. Raises IntegrityError."""
 
 # ---- index -------------------------------------------------------------------------------------------------------
 
@@ -56,8 +60,11 @@ class ChunkIndex:
         """Open an index object; keep its table in ``table_path`` (written atomically), or in memory if ``None``."""
     def add_table(self, name: bytes, table_path: str) -> bool:
         """Map a table kept earlier. False (and nothing added) if the file is damaged or of another version."""
-    def add_toc(self, keys: Keys, pack_name: bytes, pack_length: int, head: bytes, tail: bytes) -> None:
-        """Add one pack by its own table of contents. ``head``: first 64 bytes; ``tail``: last bytes, see toc_length."""
+    def add_toc(self, keys: Keys, pack_name: bytes, pack_length: int, head: bytes, tail: bytes, to_index: bool) -> None:
+        """Add one pack by its own table of contents. ``head``: first 64 bytes; ``tail``: last bytes, see toc_length.
+
+        ``to_index``: whether the next engine that writes puts it into an index object.
+        """
     @staticmethod
     def toc_length(trailer: bytes) -> int:
         """How many bytes at the end of a pack hold its table of contents; ``trailer``: its last 32 bytes."""
@@ -65,6 +72,8 @@ class ChunkIndex:
         """Names of all packs known.  # 32 bytes each"""
     def forget_packs(self, names: Sequence[bytes]) -> None:
         """Treat chunks of these packs as absent (the storage does not hold them)."""
+    def condemn_packs(self, names: Sequence[bytes]) -> None:
+        """Let nothing new refer to these packs: a compaction is about to delete them. They can still be read."""
     def __len__(self) -> int:
         """Number of chunk records, those of forgotten packs included."""
     def totals(self) -> tuple[int, int, int]:

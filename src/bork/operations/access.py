@@ -46,6 +46,9 @@ class Clock(Protocol):
         """Nanoseconds since 1970 in UTC."""
         ...
 
+    def wait(self, seconds: float) -> None:
+        """Let time pass."""
+
 
 class Randomness(Protocol):
     def token(self, length: int) -> bytes:
@@ -70,6 +73,9 @@ class SystemClock:
 
     def now_ns(self) -> int:
         return time.time_ns()
+
+    def wait(self, seconds: float) -> None:
+        time.sleep(seconds)
 
 
 class SystemRandomness:
@@ -101,6 +107,7 @@ class Access:
     key_file: str | None  # use and make exactly this key file, instead of looking into keys_dir
     questions: Questions
     lock_wait_s: float = 1.0
+    bypass_lock: bool = False  # readers put no session, and may meet packs that a compaction deletes
     threads: int = 0  # 0: as many as the machine has
     clock: Clock = field(default_factory=SystemClock)
     randomness: Randomness = field(default_factory=SystemRandomness)

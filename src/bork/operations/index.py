@@ -14,11 +14,13 @@ from typing import TYPE_CHECKING
 
 from bork.core import ChunkIndex
 from bork.errors import CacheFault, IntegrityError, ObjectMissing, RepositoryError
+from bork.operations.generations import newest
 from bork.repository.layout import PackId
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
+    from bork.archive.generation import Generation
     from bork.core import Keys
     from bork.operations.access import Access
     from bork.operations.events import EventSink
@@ -38,8 +40,9 @@ class LoadedIndex:
     index: ChunkIndex
     packs: dict[PackId, int]  # lengths of all packs that the storage holds
     adopted: tuple[PackId, ...]  # of these: not named by any index, taken over
-    missing: tuple[PackId, ...]  # named by an index, and the storage does not hold them
+    missing: tuple[PackId, ...]  # named by an index, not condemned, and the storage does not hold them
     damaged: tuple[RepositoryError, ...]  # indexes that could not be used
+    generation: Generation  # the newest: nothing new refers to what it condemned
 
 
 def load_index(
@@ -54,27 +57,55 @@ def load_index(
     """
     directory = cache_directory(access, repository)
     index = ChunkIndex()
-    damaged: list[RepositoryError] = []
-    # Indexes are listed before packs: a pack that is published in between looks unnamed and is taken over, which is
+    generation = newest(repository, keys)
+    names, damaged = _add_indexes(index, repository, keys, events, directory, trust_cache=trust_cache)
+    # Packs are listed after indexes: one that is published in between looks unnamed and is taken over, which is
     # harmless. In the other order a new index would seem to name packs that are missing.
-    names = repository.indexes()
     packs = repository.packs()
-    for name in names:
-        try:
-            _add_index(index, repository, keys, name, directory, trust_cache=trust_cache)
-        except (RepositoryError, ObjectMissing) as fault:
-            events.log("warning", f"An index cannot be used, its packs are read instead: {fault}")
-            if isinstance(fault, RepositoryError):
-                damaged.append(fault)
     _remove_stale_tables(directory, names)
     known = {PackId(pack) for pack in index.packs()}
     missing = sorted(known - packs.keys())
     if missing:
         index.forget_packs(missing)
-    adopted = [
-        pack for pack in sorted(packs.keys() - known) if _adopt(index, repository, keys, pack, packs[pack], events)
-    ]
-    return LoadedIndex(index, packs, tuple(adopted), tuple(missing), tuple(damaged))
+    condemned = generation.condemned.keys()
+    adopted = []
+    for pack in sorted(packs.keys() - known):
+        is_adopted = _adopt(index, repository, keys, pack, packs[pack], events, is_condemned=pack in condemned)
+        if is_adopted and pack not in condemned:
+            adopted.append(pack)
+    if condemned:
+        index.condemn_packs(sorted(condemned))
+    missing = [pack for pack in missing if pack not in condemned]
+    return LoadedIndex(index, packs, tuple(adopted), tuple(missing), tuple(damaged), generation)
+
+
+def _add_indexes(
+    index: ChunkIndex,
+    repository: Repository,
+    keys: Keys,
+    events: EventSink,
+    directory: str | None,
+    *,
+    trust_cache: bool,
+) -> tuple[set[IndexId], list[RepositoryError]]:
+    """All index objects, and what was wrong with some. One that vanishes was merged: its successor is listed then."""
+    seen: set[IndexId] = set()
+    damaged: list[RepositoryError] = []
+    has_vanished = True
+    while has_vanished:
+        has_vanished = False
+        for name in repository.indexes():
+            if name in seen:
+                continue
+            seen.add(name)
+            try:
+                _add_index(index, repository, keys, name, directory, trust_cache=trust_cache)
+            except ObjectMissing:
+                has_vanished = True
+            except RepositoryError as fault:
+                events.log("warning", f"An index cannot be used, its packs are read instead: {fault}")
+                damaged.append(fault)
+    return seen, damaged
 
 
 def cache_directory(access: Access, repository: Repository) -> str | None:
@@ -114,7 +145,16 @@ def _remove_stale_tables(directory: str | None, names: Iterable[IndexId]) -> Non
                 continue  # another process was faster, or it stays until next time
 
 
-def _adopt(index: ChunkIndex, repository: Repository, keys: Keys, pack: PackId, length: int, events: EventSink) -> bool:
+def _adopt(
+    index: ChunkIndex,
+    repository: Repository,
+    keys: Keys,
+    pack: PackId,
+    length: int,
+    events: EventSink,
+    *,
+    is_condemned: bool,
+) -> bool:
     try:
         if length < PACK_HEADER_LENGTH + PACK_TRAILER_LENGTH:
             raise IntegrityError(f"the pack {pack.hex()}", repository.location, "a whole pack", f"{length} bytes")
@@ -125,8 +165,9 @@ def _adopt(index: ChunkIndex, repository: Repository, keys: Keys, pack: PackId, 
         if tail_length > length - PACK_HEADER_LENGTH:
             raise IntegrityError(f"the pack {pack.hex()}", repository.location, f"{tail_length} bytes", f"{length}")
         (tail,) = repository.read([(pack, length - tail_length, tail_length)])
-        index.add_toc(keys, pack, length, head, tail)
+        index.add_toc(keys, pack, length, head, tail, not is_condemned)
     except (RepositoryError, ObjectMissing) as fault:
-        events.log("warning", f"A pack that no index names cannot be used: {fault}")
+        if not is_condemned:  # otherwise it is being deleted this very moment, and nobody needs it
+            events.log("warning", f"A pack that no index names cannot be used: {fault}")
         return False
     return True

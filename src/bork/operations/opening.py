@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Self
 
@@ -15,8 +16,9 @@ from bork.errors import (
     NoPassphraseFailure,
     PassphraseWrong,
     PasswordRetriesExceeded,
+    StorageError,
 )
-from bork.operations import security
+from bork.operations import security, sessions
 from bork.operations.access import Access, PassphraseSource, Questions
 from bork.repository.repository import Repository
 
@@ -24,6 +26,8 @@ if TYPE_CHECKING:
     from types import TracebackType
 
     from bork.crypto.modes import Mode
+    from bork.operations.sessions import Session
+    from bork.repository.session import Role
 
 __all__ = ["Access", "OpenRepository", "PassphraseSource", "Questions", "open_repository", "unlock"]
 
@@ -39,6 +43,7 @@ class OpenRepository:
     unlocked: Keys | None
     key_location: str | None  # path of the key file, location of the repository that holds the key, or None
     security_dir: str
+    session: Session | None = None  # None: a reader without the right to put one
 
     @property
     def keys(self) -> Keys:
@@ -53,14 +58,19 @@ class OpenRepository:
     def __exit__(
         self, kind: type[BaseException] | None, value: BaseException | None, trace: TracebackType | None
     ) -> None:
+        if self.session is not None:
+            with contextlib.suppress(StorageError):  # what stays is dead, and the next one buries it
+                self.session.end()
         self.repository.close()
 
 
-def open_repository(access: Access, *, needs_key: bool = True) -> OpenRepository:
+def open_repository(access: Access, *, needs_key: bool = True, role: Role = "reader") -> OpenRepository:
     """Without a key nothing is asked and nothing remembered: enough for what a blind server may do.
 
+    ``role``: what the session may do, and who has to wait for whom (``bork.operations.sessions``).
+
     Raises: RepositoryDoesNotExist, InvalidRepository and the other refusals of ``Repository.open``; what
-    ``security.verify`` and ``unlock`` raise; StorageError.
+    ``security.verify``, ``unlock`` and ``sessions.begin`` raise; StorageError.
     """
     store = access.stores.open(access.path)
     try:
@@ -77,10 +87,11 @@ def open_repository(access: Access, *, needs_key: bool = True) -> OpenRepository
                     repository.location, f"it names the suite {repository.config.suite}, and the key {keys.suite}"
                 )
             security.remember(access, repository)
+        session = None if access.bypass_lock and role == "reader" else sessions.begin(access, repository, role)
     except BaseException:
         store.close()
         raise
-    return OpenRepository(repository, mode, keys, key_location, security.directory(access, repository))
+    return OpenRepository(repository, mode, keys, key_location, security.directory(access, repository), session)
 
 
 def unlock(access: Access, repository: Repository, place: KeyPlace) -> tuple[Keys, Slot]:

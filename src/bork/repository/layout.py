@@ -11,11 +11,15 @@ PackId = NewType("PackId", bytes)  # 32: BLAKE3 of the pack
 IndexId = NewType("IndexId", bytes)  # 32: BLAKE3 of the index object
 KeyId = NewType("KeyId", bytes)  # 32: BLAKE3 of the key object
 HeadId = NewType("HeadId", bytes)  # 32: keyed hash of the archive's name
+SessionId = NewType("SessionId", bytes)  # 32, random
 
 PACKS = "packs"
 INDEXES = "indexes"
 KEYS = "keys"
 ARCHIVES = "archives"
+SESSIONS = "sessions"
+GENERATIONS = "gc"
+DAMAGED = "damaged"
 
 
 def pack_name(pack: PackId) -> ObjectName:
@@ -37,6 +41,21 @@ def key_name(key: KeyId) -> ObjectName:
 def head_name(head: HeadId) -> ObjectName:
     """``archives/...``"""
     return ObjectName(f"{ARCHIVES}/{head.hex()}")
+
+
+def session_name(session: SessionId) -> ObjectName:
+    """``sessions/...``"""
+    return ObjectName(f"{SESSIONS}/{session.hex()}")
+
+
+def generation_name(number: int) -> ObjectName:
+    """``gc/...``: 16 hexadecimal digits."""
+    return ObjectName(f"{GENERATIONS}/{number:016x}")
+
+
+def number_in(name: ObjectName) -> int:
+    """The number of a generation."""
+    return int(name.rpartition("/")[2], 16)
 
 
 def id_in(name: ObjectName) -> bytes:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from typing import TYPE_CHECKING
 
 from bork.core import digest
@@ -15,7 +16,7 @@ from bork.errors import (
 )
 from bork.repository import layout
 from bork.repository.config import RepositoryConfig, decode
-from bork.repository.layout import HeadId, IndexId, KeyId, PackId, RepositoryId
+from bork.repository.layout import HeadId, IndexId, KeyId, PackId, RepositoryId, SessionId
 from bork.storage.base import Range
 from bork.storage.names import CONFIG
 
@@ -24,7 +25,7 @@ if TYPE_CHECKING:
 
     from typing_extensions import Buffer
 
-    from bork.storage.base import Store
+    from bork.storage.base import Hold, Store
     from bork.storage.names import ObjectName
 
 ID_LENGTH = 32  # bytes of every digest
@@ -147,6 +148,10 @@ class Repository:
         """Raises: ObjectMissing."""
         return self._store.get(layout.head_name(head))
 
+    def delete_head(self, head: HeadId) -> None:
+        """Delete an archive; its space comes back with a compaction. Raises: ObjectMissing, StorageError."""
+        self._store.delete(layout.head_name(head))
+
     def verify_head(self, head: HeadId) -> None:
         """Compare a head with the checksum that it ends with; no key is needed. Raises: as ``get_index``."""
         data = self.get_head(head)
@@ -172,6 +177,66 @@ class Repository:
             f"BLAKE3 {expected.hex()}",
             f"{digest(found).hex()} ({len(found)} bytes)",
         )
+
+    # ---- sessions and generations: see docs/format/sessions.md ---------------------------------------------------
+
+    def hold_session(self, session: SessionId, data: bytes) -> Hold:
+        """Put a session that lives as long as this process. Raises: StorageError."""
+        return self._store.hold(layout.session_name(session), data)
+
+    def sessions(self) -> list[SessionId]:
+        """Every session, dead ones included, sorted."""
+        return sorted(SessionId(layout.id_in(name)) for name, _ in self._store.list(layout.SESSIONS))
+
+    def get_session(self, session: SessionId) -> bytes:
+        """Raises: ObjectMissing."""
+        return self._store.get(layout.session_name(session))
+
+    def is_alive(self, session: SessionId) -> bool | None:
+        """See ``Store.is_held``."""
+        return self._store.is_held(layout.session_name(session))
+
+    def delete_session(self, session: SessionId) -> None:
+        """Remove a session that is dead, or shall not go on. It is no error if it is gone."""
+        self._delete_quietly(layout.session_name(session))
+
+    def generations(self) -> list[int]:
+        """The numbers of all generations that are there, sorted."""
+        return sorted(layout.number_in(name) for name, _ in self._store.list(layout.GENERATIONS))
+
+    def get_generation(self, number: int) -> bytes:
+        """Raises: ObjectMissing."""
+        return self._store.get(layout.generation_name(number))
+
+    def put_generation(self, number: int, data: bytes) -> None:
+        """Raises: ObjectExists, if another compaction was faster; StorageError."""
+        self._store.put_if_absent(layout.generation_name(number), data)
+
+    def delete_generation(self, number: int) -> None:
+        """It is no error if it is gone."""
+        self._delete_quietly(layout.generation_name(number))
+
+    def delete_pack(self, pack: PackId) -> None:
+        """Only a compaction does that, and says why it may. It is no error if the pack is gone."""
+        self._delete_quietly(layout.pack_name(pack))
+        self._used_bytes = None
+
+    def delete_index(self, index: IndexId) -> None:
+        """Another index says the same now. It is no error if it is gone."""
+        self._delete_quietly(layout.index_name(index))
+        self._used_bytes = None
+
+    def _delete_quietly(self, name: ObjectName) -> None:
+        with contextlib.suppress(ObjectMissing):
+            self._store.delete(name)
+
+    def use_reserve(self) -> None:
+        """See ``Store.use_reserve``."""
+        self._store.use_reserve()
+
+    def keep_reserve(self) -> None:
+        """See ``Store.keep_reserve``."""
+        self._store.keep_reserve()
 
     # ---- the rest ---------------------------------------------------------------------------------------------
 

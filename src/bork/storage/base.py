@@ -30,6 +30,26 @@ class Range(NamedTuple):
     length: int
 
 
+class Hold(ABC):
+    """An object that is there as long as the process that holds it: the mark of a session.
+
+    Where the storage can tell, it is alive exactly as long as its holder lives, and a crash leaves nothing that looks
+    alive. It need not survive a power cut.
+    """
+
+    @abstractmethod
+    def replace(self, data: bytes) -> None:
+        """Change what it says. Raises: as ``Store.hold``."""
+
+    @abstractmethod
+    def is_intact(self) -> bool:
+        """Whether the object is still there, and still this one: somebody may have broken it. Raises: StorageError."""
+
+    @abstractmethod
+    def release(self) -> None:
+        """Remove it. It is no error if it is gone. Raises: StorageError."""
+
+
 class Store(ABC):
     """A flat store of named objects. One instance is used by one thread at a time."""
 
@@ -77,6 +97,25 @@ class Store(ABC):
         Needed before something new refers to an object that was found by listing: its writer may have published it
         and not have been told yet that it is durable.
         """
+
+    @abstractmethod
+    def hold(self, name: ObjectName, data: bytes) -> Hold:
+        """Put an object and keep it alive. Names are never used twice.
+
+        Raises: ObjectExists; NoSpace, PermissionDenied, ReadOnlyStorage, StorageFault.
+        """
+
+    @abstractmethod
+    def is_held(self, name: ObjectName) -> bool | None:
+        """Whether the holder of an object lives. False: it is dead, or the object is gone; it will never live again.
+        None: this storage cannot tell.
+        """
+
+    def use_reserve(self) -> None:  # noqa: B027  # most backends have none
+        """Give the space back that is kept for the day when the medium is full, so that deleting goes on."""
+
+    def keep_reserve(self) -> None:  # noqa: B027  # as above
+        """Keep such space again, if there is enough. Never raises."""
 
     @abstractmethod
     def free_space(self) -> int | None:

@@ -12,10 +12,11 @@ import os
 from typing import TYPE_CHECKING
 
 from bork.errors import ObjectExists, ObjectMissing
-from bork.storage import temporary
-from bork.storage.base import Store
+from bork.storage import holding, reserve, temporary
+from bork.storage.base import Hold, Store
 from bork.storage.descriptors import Descriptors
 from bork.storage.faults import storage_error, truncated
+from bork.storage.holding import LocalHold
 from bork.storage.names import COLLECTIONS, ObjectName, checked, checked_collection, is_object_name
 from bork.storage.place import make_place, open_place
 from bork.storage.publishing import make_directory, publish_new, publish_over, sync_directory
@@ -89,9 +90,13 @@ class LocalStore(Store):
         try:
             publish(fd, temp, name, self._root_fd)
         except FileNotFoundError:
-            make_directory(os.path.dirname(os.path.dirname(name)) or ".", self._root_fd)
-            make_directory(os.path.dirname(name) or ".", self._root_fd)
+            self._make_directories(name)
             publish(fd, temp, name, self._root_fd)
+
+    def _make_directories(self, name: ObjectName) -> None:
+        """Those that an object of this name lies in: a copy of a repository may lack its empty directories."""
+        for path in (temporary.DIRECTORY, os.path.dirname(os.path.dirname(name)) or ".", os.path.dirname(name) or "."):
+            make_directory(path, self._root_fd)
 
     def _remove(self, temp: str | None) -> None:
         """Best effort: a put has failed already, and ``sweep`` comes later."""
@@ -167,6 +172,28 @@ class LocalStore(Store):
                 sync_directory(directory, self._root_fd)
             except OSError as fault:
                 raise storage_error(fault, self.location, "settle", directory) from fault
+
+    def hold(self, name: ObjectName, data: bytes) -> Hold:
+        try:
+            try:
+                return LocalHold(self.location, self._root_fd, checked(name), data)
+            except FileNotFoundError:
+                self._make_directories(name)
+                return LocalHold(self.location, self._root_fd, name, data)
+        except OSError as fault:
+            raise storage_error(fault, self.location, "put", name) from fault
+
+    def is_held(self, name: ObjectName) -> bool | None:
+        try:
+            return holding.is_held(checked(name), self._root_fd)
+        except OSError as fault:
+            raise storage_error(fault, self.location, "look at", name) from fault
+
+    def use_reserve(self) -> None:
+        reserve.use(self._root_fd)
+
+    def keep_reserve(self) -> None:
+        reserve.keep(self._root_fd)
 
     def free_space(self) -> int | None:
         try:

@@ -5,22 +5,31 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from bork.errors import ObjectExists, ObjectMissing
-from bork.storage.base import Store
+from bork.storage.base import Hold, Store
 from bork.storage.faults import truncated
 from bork.storage.names import ObjectName, checked, checked_collection
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Iterable, Iterator, Mapping
 
     from typing_extensions import Buffer
 
 
-class MemoryStore(Store):
-    """Holds ``objects``, which tests may look into, change, and share between instances."""
+class Objects(dict[ObjectName, bytes]):
+    """What a medium holds, with the names that living processes hold."""
 
-    def __init__(self, objects: dict[ObjectName, bytes] | None = None, location: str = "memory:") -> None:
+    def __init__(self, objects: Mapping[ObjectName, bytes] | None = None) -> None:
+        super().__init__(objects or {})
+        self.held: set[ObjectName] = set()
+
+
+class MemoryStore(Store):
+    """Holds ``objects``, which tests may look into, change, and share between instances: each is one process."""
+
+    def __init__(self, objects: Objects | None = None, location: str = "memory:") -> None:
         super().__init__(location)
-        self.objects = {} if objects is None else objects
+        self.objects = Objects() if objects is None else objects
+        self.holds: set[ObjectName] = set()  # of this process
 
     def put_if_absent(self, name: ObjectName, data: Buffer) -> None:
         if checked(name) in self.objects:
@@ -54,5 +63,36 @@ class MemoryStore(Store):
         for name in names:
             checked(name)
 
+    def hold(self, name: ObjectName, data: bytes) -> Hold:
+        self.put_if_absent(name, data)
+        self.objects.held.add(name)
+        self.holds.add(name)
+        return MemoryHold(self, name)
+
+    def is_held(self, name: ObjectName) -> bool | None:
+        return checked(name) in self.objects.held
+
+    def die(self) -> None:
+        """The process ends without a word: what it held stays, and nobody holds it."""
+        self.objects.held -= self.holds
+
     def free_space(self) -> int | None:
         return None
+
+
+class MemoryHold(Hold):
+    """See ``MemoryStore.hold``."""
+
+    def __init__(self, store: MemoryStore, name: ObjectName) -> None:
+        self._store, self._name = store, name
+
+    def replace(self, data: bytes) -> None:
+        self._store.replace(self._name, data)
+
+    def is_intact(self) -> bool:
+        return self._name in self._store.objects
+
+    def release(self) -> None:
+        self._store.objects.pop(self._name, None)
+        self._store.objects.held.discard(self._name)
+        self._store.holds.discard(self._name)

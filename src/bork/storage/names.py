@@ -9,11 +9,24 @@ ObjectName = NewType("ObjectName", str)
 
 CONFIG = ObjectName("config")
 # Objects live in collections; True: in one directory for each first byte of the name, ``packs/0f/0f3a...``.
-COLLECTIONS = {"archives": False, "indexes": False, "keys": False, "packs": True}
+COLLECTIONS = {
+    "archives": False,
+    "damaged": False,
+    "gc": False,
+    "indexes": False,
+    "keys": False,
+    "packs": True,
+    "sessions": False,
+}
 
-_SHALLOW = "|".join(name for name, sharded in COLLECTIONS.items() if not sharded)
+_NUMBERED = "gc"  # named by 16 hexadecimal digits; all others by 64
+_SHALLOW = "|".join(name for name, sharded in COLLECTIONS.items() if not sharded and name != _NUMBERED)
 _SHARDED = "|".join(name for name, sharded in COLLECTIONS.items() if sharded)
-_NAME = re.compile(rf"config|(?:{_SHALLOW})/[0-9a-f]{{64}}|(?:{_SHARDED})/([0-9a-f]{{2}})/\1[0-9a-f]{{62}}", re.ASCII)
+_NAME = re.compile(
+    rf"config|(?:{_SHALLOW})/[0-9a-f]{{64}}|{_NUMBERED}/[0-9a-f]{{16}}"
+    rf"|(?:{_SHARDED})/([0-9a-f]{{2}})/\1[0-9a-f]{{62}}",
+    re.ASCII,
+)
 
 
 def is_object_name(text: str) -> bool:

@@ -299,7 +299,7 @@ fn gather(
         reading.done.fetch_add(u64::from(slice.length), Ordering::Relaxed);
         return Ok(());
     }
-    let location = reading.index.find(&slice.id).ok_or_else(|| Trouble::Item(missing(&slice.id)))?;
+    let location = reading.index.locate(&slice.id).ok_or_else(|| Trouble::Item(missing(&slice.id)))?;
     let used = Use {
         file: Arc::clone(file),
         file_offset,

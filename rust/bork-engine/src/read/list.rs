@@ -106,7 +106,7 @@ impl Lister<'_> {
             if slice.is_hole() {
                 return Ok(());
             }
-            let stored = reading.index.find(&slice.id).map_or(0, |location| location.stored_share());
+            let stored = reading.index.locate(&slice.id).map_or(0, |location| location.stored_share());
             extra.chunks += 1;
             extra.compressed_size += stored;
             if uses.get(&slice.id) == Some(&1) {

@@ -1,0 +1,196 @@
+"""Who is at work in a repository: put a session, wait for one's turn, see the others.
+
+A session lives as long as its process, so there are no stale locks. Readers, writers and deleters work beside each
+other and beside one compaction; ``with-lock`` and ``check --repair`` want the repository for themselves. The order of
+the steps in ``begin`` is what compaction relies on: docs/format/sessions.md.
+"""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
+
+from bork.errors import LockTimeout, NoSpace, ObjectMissing, PermissionDenied, ReadOnlyStorage, SessionBroken
+from bork.operations.generations import newest_number
+from bork.repository import session as records
+from bork.repository.layout import SessionId
+from bork.repository.session import SessionRecord
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from bork.operations.access import Access
+    from bork.repository.repository import Repository
+    from bork.repository.session import Role
+    from bork.storage.base import Hold
+
+WAIT_S = 0.1  # between two looks at who is in the way
+
+# Who has to wait for whom. Compactors and exclusive sessions take turns: the lowest name first.
+_IN_THE_WAY: dict[Role, frozenset[Role]] = {
+    "reader": frozenset(),
+    "writer": frozenset({"exclusive"}),
+    "deleter": frozenset({"exclusive"}),
+    "compactor": frozenset({"compactor", "exclusive"}),
+    "exclusive": frozenset({"writer", "deleter", "compactor", "exclusive"}),
+}
+_TAKES_TURNS: frozenset[Role] = frozenset({"compactor", "exclusive"})
+
+
+@dataclass(frozen=True, slots=True)
+class Seen:
+    """A session as another one sees it."""
+
+    id: SessionId
+    record: SessionRecord
+    is_certain: bool  # False: this storage cannot tell whether it lives
+
+
+class Session:
+    """This process at work in one repository. Use ``begin``."""
+
+    def __init__(self, repository: Repository, session: SessionId, record: SessionRecord, hold: Hold) -> None:
+        self.id = session
+        self.record = record
+        self._repository = repository
+        self._hold = hold
+
+    def update(self, **changes: object) -> None:
+        """Change what the session says of itself."""
+        self.record = replace(self.record, **changes)  # type: ignore[arg-type]  # fields of SessionRecord
+        self._hold.replace(self.record.encode())
+
+    def others(self) -> list[Seen]:
+        """All other sessions that live, or may live; dead ones are removed. Raises: StorageError."""
+        return [seen for seen in living(self._repository) if seen.id != self.id]
+
+    def verify(self) -> None:
+        """Call before a commit and after it. Raises: SessionBroken: then nothing may be committed."""
+        if not self._hold.is_intact():
+            raise SessionBroken(self._repository.location)
+
+    def end(self) -> None:
+        """Raises: StorageError."""
+        self._hold.release()
+
+
+def living(repository: Repository) -> list[Seen]:
+    """The sessions that live, or may live; dead ones are removed. Raises: StorageError."""
+    found = []
+    for session in repository.sessions():
+        alive = repository.is_alive(session)
+        if alive is False:
+            _bury(repository, session)
+            continue
+        try:
+            record = records.decode(repository.get_session(session))
+        except ObjectMissing:
+            continue
+        found.append(Seen(session, record, is_certain=alive is True))
+    return found
+
+
+def _bury(repository: Repository, session: SessionId) -> None:
+    try:
+        repository.delete_session(session)
+    except (PermissionDenied, ReadOnlyStorage):
+        return  # it is in nobody's way
+
+
+def begin(access: Access, repository: Repository, role: Role) -> Session | None:
+    """Put a session, and wait until nobody is in its way, at most ``access.lock_wait_s`` seconds.
+
+    None: a reader that may not write here goes on without one; it can meet packs that a compaction deletes.
+    Raises: LockTimeout, StorageError.
+    """
+    left_s = access.lock_wait_s
+    while True:
+        try:
+            session = _put(access, repository, role)
+        except (PermissionDenied, ReadOnlyStorage, NoSpace):
+            if role == "reader":
+                return None
+            raise
+        try:
+            in_the_way = _take_turn(session)
+            while in_the_way and role in _TAKES_TURNS and left_s > 0:
+                access.clock.wait(WAIT_S)
+                left_s -= WAIT_S
+                in_the_way = _take_turn(session)
+            if not in_the_way:
+                return session
+        except BaseException:
+            session.end()
+            raise
+        session.end()
+        if left_s <= 0:
+            raise LockTimeout(f"{repository.location} ({in_the_way[0].record})")
+        access.clock.wait(WAIT_S)
+        left_s -= WAIT_S
+
+
+def _put(access: Access, repository: Repository, role: Role) -> Session:
+    """A session that says which generation it has seen, or an older one. The order matters: it is put before the last
+    look, so a compaction that does not find it has published its generation before, and it is seen here.
+    """
+    record = SessionRecord(
+        role=role,
+        generation=newest_number(repository),
+        waiting=role in _TAKES_TURNS,
+        host=os.uname().nodename,
+        process=os.getpid(),
+        start_ns=access.clock.now_ns(),
+    )
+    session_id = SessionId(access.randomness.token(32))
+    try:
+        hold = repository.hold_session(session_id, record.encode())
+    except NoSpace:
+        if role not in ("deleter", "compactor"):
+            raise
+        repository.use_reserve()  # both give back more than this
+        hold = repository.hold_session(session_id, record.encode())
+    session = Session(repository, session_id, record, hold)
+    try:
+        while (newest := newest_number(repository)) != session.record.generation:
+            session.update(generation=newest)
+    except BaseException:
+        session.end()
+        raise
+    return session
+
+
+def _take_turn(session: Session) -> Sequence[Seen]:
+    """Who is in the way. Nobody: the session is at work from now on."""
+    role = session.record.role
+    if not _IN_THE_WAY[role]:
+        return ()
+    if role not in _TAKES_TURNS:
+        return _conflicting(session)
+    if session.record.waiting:
+        ahead = [seen for seen in _rivals(session) if not seen.record.waiting or seen.id < session.id]
+        if ahead:
+            return ahead
+        session.update(waiting=False)
+        # Somebody who has put a session since our look may not have seen that we are at work: the lower name goes.
+        ahead = [seen for seen in _rivals(session) if seen.id < session.id]
+        if ahead:
+            session.update(waiting=True)
+            return ahead
+    return [seen for seen in _conflicting(session) if seen.record.role not in _TAKES_TURNS]
+
+
+def _conflicting(session: Session) -> list[Seen]:
+    return [seen for seen in session.others() if seen.record.role in _IN_THE_WAY[session.record.role]]
+
+
+def _rivals(session: Session) -> list[Seen]:
+    return [seen for seen in _conflicting(session) if seen.record.role in _TAKES_TURNS]
+
+
+def break_all(repository: Repository) -> list[Seen]:
+    """Remove all sessions, living ones too: what they were about to commit, they cannot. The result is who lived."""
+    found = living(repository)
+    for seen in found:
+        repository.delete_session(seen.id)
+    return found
