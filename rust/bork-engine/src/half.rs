@@ -122,14 +122,18 @@ impl Half {
         }
         let mut payload = Vec::with_capacity(plain.len() / 2);
         let codec = compressor.compress(plain, &mut payload);
+        let chunks = vec![(id, plain.len() as u32)];
+        self.append_metadata(Prepared { payload: &payload, codec, plain, kind, chunks, padding: 0 })?;
+        Ok(id)
+    }
+
+    fn append_metadata(&self, object: Prepared<'_>) -> Result<(), Stop> {
         let mut guard = self.metadata.lock().expect("no holder panics");
         let (pack, check) = &mut *guard;
         let mut open = match pack.take() {
             Some(open) => open,
             None => self.open_pack(Kind::Metadata, &self.metadata_pool)?,
         };
-        let chunks = vec![(id, plain.len() as u32)];
-        let object = Prepared { payload: &payload, codec, plain, kind, chunks, padding: 0 };
         let record = open.append(object, check).map_err(|error| self.port.fail(error))?;
         self.counters.metadata.fetch_add(u64::from(record.stored), Ordering::Relaxed);
         if open.length() >= METADATA_PACK_LENGTH {
@@ -139,7 +143,7 @@ impl Half {
         } else {
             *pack = Some(open);
         }
-        Ok(id)
+        Ok(())
     }
 
     fn open_pack(&self, kind: Kind, pool: &Arc<BufferPool>) -> Result<OpenPack, Stop> {
@@ -167,11 +171,12 @@ impl Half {
         }
         let plain = build_table(packs, &[]);
         let sealed = seal_index(&self.keys, &plain).map_err(|error| self.port.fail(error))?;
-        self.index.add_plain(plain, self.options.scratch.as_deref()).map_err(|error| self.port.fail(error))?;
+        let name = *blake3::hash(&sealed).as_bytes();
+        let added = self.index.add_plain(Some(name), plain, self.options.scratch.as_deref());
+        added.map_err(|error| self.port.fail(error))?;
         for (id, _) in packs.iter().flat_map(|pack| &pack.objects).flat_map(|object| &object.chunks) {
             self.claims.release(id);
         }
-        let name = *blake3::hash(&sealed).as_bytes();
         self.port.store(Event::StoreIndex, name, PackBuffer::owned(sealed))
     }
 
@@ -235,25 +240,50 @@ impl LocalSink {
         self.payload.clear();
         let codec = self.compressor.compress(plain, &mut self.payload);
         let padding = self.padding()?;
-        let length = self.payload.len() + padding;
-        if self.pack.as_mut().is_some_and(|pack| !pack.has_room(length, chunks.len())) {
+        let payload = std::mem::take(&mut self.payload);
+        let object = Prepared { payload: &payload, codec, plain, kind: ObjectKind::Content, chunks, padding };
+        let result = self.append(object);
+        self.payload = payload;
+        result
+    }
+
+    fn append(&mut self, object: Prepared<'_>) -> Result<(), Stop> {
+        let length = object.payload.len() + object.padding;
+        if self.pack.as_mut().is_some_and(|pack| !pack.has_room(length, object.chunks.len())) {
             self.close_pack()?;
         }
         let mut pack = match self.pack.take() {
             Some(pack) => pack,
             None => self.half.open_pack(Kind::Data, &self.half.pool)?,
         };
-        let lengths = chunks.clone();
-        let object = Prepared { payload: &self.payload, codec, plain, kind: ObjectKind::Content, chunks, padding };
+        let (lengths, plain_length) = (object.chunks.clone(), object.plain.len());
         let record = pack.append(object, &mut self.check).map_err(|error| self.half.port.fail(error))?;
         for (id, length) in &lengths {
-            let share = u64::from(record.stored) * u64::from(*length) / plain.len().max(1) as u64;
+            let share = u64::from(record.stored) * u64::from(*length) / plain_length.max(1) as u64;
             self.half.claims.stored(id, share as u32);
             self.half.counters.count(share, true);
         }
         let complete = pack.length() >= self.half.options.pack_length || pack.chunks() >= PACK_CHUNKS_MAX;
         self.pack = Some(pack);
         if complete { self.close_pack() } else { Ok(()) }
+    }
+
+    /// Stores an object as it is, known or not: for who moves it out of another pack.
+    pub fn copy(&mut self, object: Prepared<'_>) -> Result<(), Stop> {
+        match object.kind {
+            ObjectKind::Content => self.append(object),
+            ObjectKind::Node | ObjectKind::List => self.half.append_metadata(object),
+        }
+    }
+
+    /// Stores a chunk in a new group, known or not: for who moves a part of an object.
+    pub fn regroup(&mut self, id: &Id, bytes: &[u8]) -> Result<(), Stop> {
+        self.group.extend_from_slice(bytes);
+        self.group_chunks.push((*id, bytes.len() as u32));
+        if self.group.len() >= GROUP_LENGTH || self.group_chunks.len() >= GROUP_CHUNKS {
+            self.flush_group()?;
+        }
+        Ok(())
     }
 
     fn padding(&self) -> Result<usize, Stop> {
@@ -291,12 +321,7 @@ impl ChunkSink for LocalSink {
         if bytes.len() >= GROUPED_MAX {
             return self.store_object(bytes, vec![(*id, bytes.len() as u32)]);
         }
-        self.group.extend_from_slice(bytes);
-        self.group_chunks.push((*id, bytes.len() as u32));
-        if self.group.len() >= GROUP_LENGTH || self.group_chunks.len() >= GROUP_CHUNKS {
-            self.flush_group()?;
-        }
-        Ok(())
+        self.regroup(id, bytes)
     }
 
     fn known(&self, id: &Id) -> Option<u64> {

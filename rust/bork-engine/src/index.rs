@@ -134,6 +134,45 @@ impl Table {
     }
 }
 
+impl Table {
+    /// What is in the packs that are wanted.
+    fn describe(&self, is_wanted: impl Fn(&Pack) -> bool) -> Result<Vec<IndexedPack>, EngineError> {
+        let view = self.view();
+        // Where a wanted pack is in the result; and where the objects of the table are in it.
+        let mut packs = Vec::new();
+        let mut places = vec![None; self.layout.packs];
+        for (at, place) in places.iter_mut().enumerate() {
+            if let Some(pack) = view.pack(at).filter(&is_wanted) {
+                *place = Some(packs.len());
+                packs.push(IndexedPack { name: pack.name, length: pack.length, objects: Vec::new() });
+            }
+        }
+        if packs.is_empty() {
+            return Ok(packs);
+        }
+        for at in 0..self.layout.objects {
+            let object = view.object(at)?;
+            if let Some(place) = places[object.pack as usize] {
+                packs[place].objects.push(TocObject { record: object.record, chunks: Vec::new() });
+            }
+        }
+        let mut chunks: Vec<(u32, u32, Id, u32)> = Vec::new();
+        for at in 0..self.layout.chunks {
+            let chunk = view.chunk(at);
+            if places[view.object(chunk.object as usize)?.pack as usize].is_some() {
+                chunks.push((chunk.object, chunk.offset, chunk.id, chunk.length));
+            }
+        }
+        chunks.sort_unstable();
+        for (number, _, id, length) in chunks {
+            let pack = view.object(number as usize)?.pack as usize;
+            let Some(place) = places[pack] else { continue };
+            packs[place].objects[(number - self.first_objects[pack]) as usize].chunks.push((id, length));
+        }
+        Ok(packs)
+    }
+}
+
 /// All tables of a repository, shared by the threads of an engine.
 #[derive(Default)]
 pub struct ChunkIndex {
@@ -197,12 +236,12 @@ impl ChunkIndex {
         }
     }
 
-    /// Adds a table that this process made. With a scratch directory it is kept there, in a file without a name, and
+    /// Adds a table that this process made, with the name of its index object if it has one. With a scratch directory it is kept there, in a file without a name, and
     /// costs 2 bytes of memory a chunk; without one it stays in memory.
-    pub fn add_plain(&self, plain: Vec<u8>, scratch: Option<&Path>) -> Result<(), EngineError> {
+    pub fn add_plain(&self, name: Option<Id>, plain: Vec<u8>, scratch: Option<&Path>) -> Result<(), EngineError> {
         // The file is made before the table is looked at: pages of a mapping that nobody touches cost nothing.
         let mapped = scratch.and_then(|directory| unnamed_table(directory, &plain).ok());
-        let mut table = Table::new(Backing::Owned(plain), None)?;
+        let mut table = Table::new(Backing::Owned(plain), name)?;
         let view = table.view();
         table.filter = Some(Filter::new(table.layout.chunks, (0..table.layout.chunks).map(|at| view.id(at))));
         if let Some(map) = mapped {
@@ -216,7 +255,7 @@ impl ChunkIndex {
     /// into one.
     pub fn adopt(&self, pack: IndexedPack, to_index: bool) -> Result<(), EngineError> {
         let packs = [pack];
-        self.add_plain(build_table(&packs, &[]), None)?;
+        self.add_plain(None, build_table(&packs, &[]), None)?;
         if to_index {
             self.adopted.lock().expect("no holder panics").extend(packs);
         }
@@ -237,6 +276,28 @@ impl ChunkIndex {
     pub fn is_damaged(&self, id: &Id) -> bool {
         let damaged = self.damaged.read().expect("no holder panics");
         !damaged.is_empty() && self.locate(id).is_some_and(|location| damaged.contains(&(*id, location.pack)))
+    }
+
+    /// Whether the copy of the chunk in this pack is known to be one that cannot be opened.
+    pub fn is_damaged_in(&self, id: &Id, pack: &Id) -> bool {
+        let damaged = self.damaged.read().expect("no holder panics");
+        !damaged.is_empty() && damaged.contains(&(*id, *pack))
+    }
+
+    /// What is in some packs, by the tables that name them. Packs that no table describes wholly are left out.
+    /// Cost: a pass over all tables. Memory: what is in these packs.
+    pub fn describe(&self, names: &HashSet<Id>) -> Result<Vec<IndexedPack>, EngineError> {
+        let mut described: HashMap<Id, IndexedPack> = HashMap::new();
+        for table in self.snapshot() {
+            for pack in table.describe(|pack| names.contains(&pack.name) && !described.contains_key(&pack.name))? {
+                if pack.is_whole() {
+                    described.insert(pack.name, pack);
+                }
+            }
+        }
+        let mut packs: Vec<IndexedPack> = described.into_values().collect();
+        packs.sort_unstable_by_key(|pack| pack.name);
+        Ok(packs)
     }
 
     /// Names and lengths of all packs, absent ones included.
@@ -316,6 +377,16 @@ pub struct IndexedPack {
     pub length: u64,
     /// Its table of contents.
     pub objects: Vec<TocObject>,
+}
+
+impl IndexedPack {
+    /// Whether each object has all of its chunks: a table may leave out what another pack of it holds, too.
+    fn is_whole(&self) -> bool {
+        self.objects.iter().all(|object| {
+            let total: u64 = object.chunks.iter().map(|(_, length)| u64::from(*length)).sum();
+            total == u64::from(object.record.plain) && object.chunks.len() == usize::from(object.record.chunks)
+        })
+    }
 }
 
 /// Builds the table of some packs. A chunk that stands in several packs is listed for each of them.

@@ -181,6 +181,19 @@ pub fn open_object(
     decompressor: &mut Decompressor,
     plain: &mut [u8],
 ) -> Result<(), EngineError> {
+    let payload = open_payload(seal, index, record, sealed)?;
+    decompressor
+        .decompress(record.codec, payload, record.plain as usize, plain)
+        .map_err(|error| EngineError::damaged("object", error.to_string()))
+}
+
+/// Opens one sealed object in place; its compressed bytes.
+pub fn open_payload<'a>(
+    seal: &FileSeal,
+    index: u32,
+    record: &Record,
+    sealed: &'a mut [u8],
+) -> Result<&'a [u8], EngineError> {
     if sealed.len() != record.stored as usize {
         return Err(EngineError::damaged("object", "its length is not the one that the index gives"));
     }
@@ -189,7 +202,18 @@ pub fn open_object(
     if padding.iter().any(|byte| *byte != 0) {
         return Err(EngineError::damaged("object", "its padding is not zero"));
     }
-    decompressor
-        .decompress(record.codec, payload, record.plain as usize, plain)
-        .map_err(|error| EngineError::damaged("object", error.to_string()))
+    Ok(payload)
+}
+
+/// Compares the content of each chunk of an object with its id.
+pub fn verify_chunks(keys: &Keys, chunks: &[(Id, u32)], plain: &[u8]) -> Result<(), EngineError> {
+    let mut at = 0;
+    for (id, length) in chunks {
+        let end = at + *length as usize;
+        if plain.get(at..end).is_none_or(|chunk| keys.source().identify(chunk) != *id) {
+            return Err(EngineError::damaged("object", "the content of a chunk does not match its id"));
+        }
+        at = end;
+    }
+    Ok(())
 }

@@ -15,6 +15,13 @@ use std::time::Duration;
 #[pyclass(frozen, module = "bork.core._native")]
 pub struct PackBuffer(Buffer);
 
+impl PackBuffer {
+    /// Bytes that no engine has made.
+    pub fn owned(bytes: Vec<u8>) -> Self {
+        PackBuffer(Buffer::owned(bytes))
+    }
+}
+
 #[pymethods]
 impl PackBuffer {
     unsafe fn __getbuffer__(slf: Bound<'_, Self>, view: *mut ffi::Py_buffer, flags: c_int) -> PyResult<()> {

@@ -1,9 +1,10 @@
 //! The chunk index.
 
 use crate::error::to_python;
+use crate::events::PackBuffer;
 use crate::id_from;
 use crate::keys::Keys;
-use bork_engine::index::{ChunkIndex as Index, IndexedPack};
+use bork_engine::index::{ChunkIndex as Index, IndexedPack, seal_index};
 use bork_engine::pack::{open_toc, tail_length};
 use bork_format::Id;
 use pyo3::prelude::*;
@@ -72,6 +73,29 @@ impl ChunkIndex {
     fn condemn_packs(&self, names: Vec<PyBackedBytes>) -> PyResult<()> {
         self.0.condemn_packs(&ids(&names)?);
         Ok(())
+    }
+
+    fn tables<'py>(&self, py: Python<'py>) -> Vec<(Bound<'py, PyBytes>, u64, u64, u64)> {
+        let tables = self.0.summaries();
+        tables.iter().map(|table| (PyBytes::new(py, &table.name), table.chunks, table.packs, table.absent)).collect()
+    }
+
+    fn merge<'py>(
+        &self,
+        py: Python<'py>,
+        keys: &Keys,
+        names: Vec<PyBackedBytes>,
+        dropped: Vec<PyBackedBytes>,
+    ) -> PyResult<Option<(Bound<'py, PyBytes>, PackBuffer)>> {
+        let names = names.iter().map(|name| id_from(name, "name")).collect::<PyResult<Vec<_>>>()?;
+        let dropped = ids(&dropped)?;
+        let sealed = py.detach(|| {
+            let plain = self.0.merge(&names, &dropped)?;
+            plain.map(|plain| seal_index(&keys.0, &plain)).transpose()
+        });
+        let Some(sealed) = sealed.map_err(to_python)? else { return Ok(None) };
+        let name = py.detach(|| *blake3::hash(&sealed).as_bytes());
+        Ok(Some((PyBytes::new(py, &name), PackBuffer::owned(sealed))))
     }
 
     fn __len__(&self) -> usize {

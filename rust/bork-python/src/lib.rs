@@ -2,6 +2,7 @@
 //! compares the two. Only this crate knows of Python; it converts, and decides nothing.
 
 mod check;
+mod compact;
 mod create;
 mod error;
 mod events;
@@ -19,6 +20,8 @@ mod _native {
 
     #[pymodule_export]
     use super::check::CheckEngine;
+    #[pymodule_export]
+    use super::compact::{MarkEngine, Marks, RewriteEngine};
     #[pymodule_export]
     use super::create::CreateEngine;
     #[pymodule_export]

@@ -74,6 +74,12 @@ class ChunkIndex:
         """Treat chunks of these packs as absent (the storage does not hold them)."""
     def condemn_packs(self, names: Sequence[bytes]) -> None:
         """Let nothing new refer to these packs: a compaction is about to delete them. They can still be read."""
+    def tables(self) -> list[tuple[bytes, int, int, int]]:
+        """The tables that are index objects: name, chunk records, packs, packs that the storage does not hold."""
+    def merge(self, keys: Keys, names: Sequence[bytes], dropped: Sequence[bytes]) -> tuple[bytes, PackBuffer] | None:
+        """Name and bytes of an index object that supersedes those of ``names``: it names all of their packs that the
+        storage holds, but those of ``dropped``. None if no pack is left. Memory: the new table, twice.
+        """
     def __len__(self) -> int:
         """Number of chunk records, those of forgotten packs included."""
     def totals(self) -> tuple[int, int, int]:
@@ -199,4 +205,45 @@ class CheckEngine:
     def fetch_failed(self, token: int, message: str) -> None: ...
     def progress(self) -> tuple[int, int, int, int, bytes]:
         """(packs or archives done, in all, 0, objects, name)."""
+    def cancel(self) -> None: ...
+
+@final
+class Marks:
+    """Which chunks are needed: one bit for each chunk record of the tables that ``index`` has now."""
+
+    def __new__(cls, index: ChunkIndex) -> Self: ...
+    def usage(self) -> list[tuple[bytes, int, int, int]]:
+        """Each pack that the storage holds: name, length, stored bytes of its objects, needed bytes of them."""
+
+@final
+class MarkEngine:
+    """Mark what archives need. Outcome keys: nodes (visited), missing (chunks that no pack holds).
+
+    Plan: threads, archives (name to show, root). Raises IntegrityError if a tree cannot be read to its end.
+    """
+
+    def __new__(cls, plan: dict[str, object], keys: Keys, index: ChunkIndex, marks: Marks) -> Self: ...
+    def next_event(self, timeout_s: float) -> StorePack | StoreIndex | Fetch | Lines | Data | Problem | Done | None: ...
+    def fetched(self, token: int, data: Sequence[bytes]) -> None: ...
+    def fetch_failed(self, token: int, message: str) -> None: ...
+    def progress(self) -> tuple[int, int, int, int, bytes]:
+        """(0, 0, 0, nodes, empty)."""
+    def cancel(self) -> None: ...
+
+@final
+class RewriteEngine:
+    """Move needed chunks out of packs into new ones, which are indexed. Outcome keys: objects, bytes (moved).
+
+    Plan: threads, packs, compression, pack_size, scratch_dir. Nothing is deleted.
+    """
+
+    def __new__(cls, plan: dict[str, object], keys: Keys, index: ChunkIndex, marks: Marks) -> Self: ...
+    def next_event(self, timeout_s: float) -> StorePack | StoreIndex | Fetch | Lines | Data | Problem | Done | None: ...
+    def stored(self, token: int) -> None: ...
+    def fetched(self, token: int, data: Sequence[bytes]) -> None: ...
+    def fetch_failed(self, token: int, message: str) -> None: ...
+    def progress(self) -> tuple[int, int, int, int, bytes]:
+        """(packs done, in all, 0, objects moved, empty)."""
+    def kept(self) -> list[bytes]:
+        """Packs of which something needed could not be moved: they have to stay."""
     def cancel(self) -> None: ...

@@ -8,6 +8,9 @@ from typing import Literal, Protocol
 LogLevel = Literal["debug", "info", "warning", "error"]
 
 
+PercentOperation = Literal["extract", "check.packs", "check.archives", "compact.mark", "compact.packs"]
+
+
 @dataclass(frozen=True, slots=True)
 class ArchiveProgress:
     """How far a ``create`` has come. Sizes in bytes, since its start."""
@@ -24,7 +27,7 @@ class ArchiveProgress:
 class PercentProgress:
     """How far anything else has come: ``current`` of ``total``, in bytes (extract) or objects (check)."""
 
-    operation: Literal["extract", "check.packs", "check.archives"]
+    operation: PercentOperation
     current: int
     total: int  # 0: not known
     path: bytes

@@ -9,12 +9,14 @@ from typing import TYPE_CHECKING
 from bork.archive import head as archive_head
 from bork.core import digest
 from bork.errors import ArchiveDoesNotExist, IntegrityError, ObjectMissing, RepositoryError
+from bork.operations.generations import newest
 from bork.operations.selection import ArchiveId, ArchiveName
 from bork.repository.layout import HeadId
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
+    from bork.archive.generation import Generation
     from bork.archive.head import ArchiveHead
     from bork.core import Keys
     from bork.operations.selection import ArchiveFilter
@@ -69,9 +71,13 @@ def load_heads(repository: Repository, keys: Keys, heads: Iterable[HeadId] | Non
     """Open all heads, or these. Memory: about 1 KiB an archive, and its command line. Raises: StorageError."""
     entries: list[ArchiveEntry] = []
     damaged: list[RepositoryError] = []
-    for head in repository.heads() if heads is None else heads:
+    names = repository.heads() if heads is None else heads
+    generation = newest(repository, keys)
+    for head in names:
         try:
-            entries.append(open_head(keys, head, repository.get_head(head)))
+            entry = open_head(keys, head, repository.get_head(head))
+            if not is_void(entry, generation):
+                entries.append(entry)
         except ObjectMissing:
             continue  # deleted since it was listed
         except RepositoryError as fault:
@@ -87,7 +93,20 @@ def find_archive(repository: Repository, keys: Keys, name: ArchiveName) -> Archi
         data = repository.get_head(head)
     except ObjectMissing:
         raise ArchiveDoesNotExist(name) from None
-    return open_head(keys, head, data)
+    entry = open_head(keys, head, data)
+    if is_void(entry, newest(repository, keys)):
+        raise ArchiveDoesNotExist(name)
+    return entry
+
+
+def is_void(entry: ArchiveEntry, generation: Generation) -> bool:
+    """Whether a head was stored by a session that had been fenced: nobody was told that it is complete."""
+    session = entry.head.session
+    return (
+        session is not None
+        and entry.object not in generation.honoured
+        and any(fenced.hex() == session for fenced in generation.fenced)
+    )
 
 
 def select(entries: Iterable[ArchiveEntry], wanted: ArchiveFilter) -> list[ArchiveEntry]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Literal
 
-from bork.operations.events import PercentProgress, Progress
+from bork.operations.events import PercentOperation, PercentProgress, Progress
 from bork.operations.heads import name_bytes
 
 if TYPE_CHECKING:
@@ -46,9 +46,7 @@ def reading_plan(
     }
 
 
-def percent(
-    operation: Literal["extract", "check.packs", "check.archives"],
-) -> Callable[[Counters, bool], Progress]:
+def percent(operation: PercentOperation) -> Callable[[Counters, bool], Progress]:
     """Make progress events of the counters of an engine that reads."""
 
     def event(counters: Counters, finished: bool) -> Progress:

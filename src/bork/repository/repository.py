@@ -42,6 +42,7 @@ class Repository:
         self._store = store
         self.config = config
         self._used_bytes: int | None = None  # what the quota limits; counted when a quota first needs it
+        self.stored_bytes = 0  # that this process has put, of packs, indexes and heads
 
     @classmethod
     def open(cls, store: Store) -> Repository:
@@ -64,6 +65,16 @@ class Repository:
     def location(self) -> str:
         """For messages."""
         return self._store.location
+
+    @property
+    def listing_lag_s(self) -> float:
+        """See ``Store``."""
+        return self._store.listing_lag_s
+
+    @property
+    def lease_s(self) -> float | None:
+        """See ``Store``."""
+        return self._store.lease_s
 
     def publish_config(self) -> None:
         """Make it a repository: the last step of making one. Raises: RepositoryAlreadyExists."""
@@ -110,6 +121,7 @@ class Repository:
             self._store.settle([name])
 
     def _charge(self, length: int) -> None:
+        self.stored_bytes += length
         quota = self.config.storage_quota
         if quota:
             if self._used_bytes is None:

@@ -53,6 +53,11 @@ class Hold(ABC):
 class Store(ABC):
     """A flat store of named objects. One instance is used by one thread at a time."""
 
+    # How long an object that was put, or deleted, may be missing from listings, or still be there. Unit: seconds.
+    listing_lag_s: float = 0.0
+    # A session that cannot be told to live and says nothing for this time is taken for dead; None: never. Unit: seconds.
+    lease_s: float | None = None
+
     def __init__(self, location: str) -> None:
         self.location = location  # for messages
 

@@ -13,11 +13,15 @@ _PERCENT = {
     "extract": "{percent:5.1f}% Extracting: {path}",
     "check.packs": "Checking packs {percent:3.1f}%",
     "check.archives": "Checking archives {percent:3.1f}% {path}",
+    "compact.mark": "Looking for what archives need {percent:3.1f}%",
+    "compact.packs": "Compacting packs {percent:3.1f}%",
 }
 _ENDLESS = {
     "extract": "Extracting: {path}",
     "check.packs": "Checking packs",
     "check.archives": "Checking archives {path}",
+    "compact.mark": "Looking for what archives need",
+    "compact.packs": "Compacting packs",
 }
 
 

@@ -1,0 +1,130 @@
+//! The two engines of a compaction, and the marks that pass from one to the other.
+
+use crate::error::to_python;
+use crate::events::{fetched, next_event};
+use crate::id_from;
+use crate::index::ChunkIndex;
+use crate::keys::Keys;
+use crate::plan::{self, Plan};
+use bork_engine::half::PackOptions;
+use bork_engine::mark::{MarkEngine as Mark, MarkPlan, Marks as EngineMarks};
+use bork_engine::rewrite::{RewriteEngine as Rewrite, RewritePlan};
+use pyo3::prelude::*;
+use pyo3::pybacked::PyBackedBytes;
+use pyo3::types::{PyBytes, PyDict};
+use std::sync::Arc;
+
+/// Longest chunk that a compaction can meet. Unit: bytes. See docs/format/pack.md.
+const CHUNK_LENGTH_MAX: usize = bork_format::pack::PLAIN_LENGTH_MAX as usize;
+
+/// Which chunks are needed.
+#[pyclass(frozen, module = "bork.core._native")]
+pub struct Marks(Arc<EngineMarks>);
+
+#[pymethods]
+impl Marks {
+    #[new]
+    fn new(py: Python<'_>, index: &ChunkIndex) -> Self {
+        Marks(Arc::new(py.detach(|| EngineMarks::new(&index.0))))
+    }
+
+    fn usage<'py>(&self, py: Python<'py>) -> Vec<(Bound<'py, PyBytes>, u64, u64, u64)> {
+        let usage = py.detach(|| self.0.usage());
+        usage
+            .into_iter()
+            .map(|(name, usage)| (PyBytes::new(py, &name), usage.length, usage.stored, usage.needed))
+            .collect()
+    }
+}
+
+/// Marks what archives need.
+#[pyclass(frozen, module = "bork.core._native")]
+pub struct MarkEngine(Mark);
+
+#[pymethods]
+impl MarkEngine {
+    #[new]
+    fn new(py: Python<'_>, plan: &Bound<'_, PyDict>, keys: &Keys, index: &ChunkIndex, marks: &Marks) -> PyResult<Self> {
+        let mut p = Plan::new(plan);
+        let archives: Vec<(String, Vec<u8>)> = p.get("archives")?;
+        let archives = archives.into_iter().map(|(name, root)| Ok((name, id_from(&root, "root")?)));
+        let plan = MarkPlan { archives: archives.collect::<PyResult<_>>()?, threads: plan::threads(p.get("threads")?) };
+        p.finish()?;
+        let (keys, index, marks) = (Arc::clone(&keys.0), Arc::clone(&index.0), Arc::clone(&marks.0));
+        Ok(MarkEngine(py.detach(|| Mark::start(plan, keys, index, marks)).map_err(to_python)?))
+    }
+
+    fn next_event(&self, py: Python<'_>, timeout_s: f64) -> PyResult<Option<Py<PyAny>>> {
+        next_event(py, self.0.port(), timeout_s)
+    }
+
+    fn fetched(&self, token: u64, data: Vec<PyBackedBytes>) {
+        fetched(self.0.port(), token, data);
+    }
+
+    fn fetch_failed(&self, token: u64, message: String) {
+        self.0.port().answer(token, Err(message));
+    }
+
+    fn progress<'py>(&self, py: Python<'py>) -> (u64, u64, u64, u64, Bound<'py, PyBytes>) {
+        (0, 0, 0, self.0.progress(), PyBytes::new(py, b""))
+    }
+
+    fn cancel(&self) {
+        self.0.port().cancel();
+    }
+}
+
+/// Moves needed chunks into new packs.
+#[pyclass(frozen, module = "bork.core._native")]
+pub struct RewriteEngine(Rewrite);
+
+#[pymethods]
+impl RewriteEngine {
+    #[new]
+    fn new(py: Python<'_>, plan: &Bound<'_, PyDict>, keys: &Keys, index: &ChunkIndex, marks: &Marks) -> PyResult<Self> {
+        let mut p = Plan::new(plan);
+        let packs: Vec<Vec<u8>> = p.get("packs")?;
+        let options = PackOptions {
+            compression: plan::compression(&mut p)?,
+            pack_length: p.get("pack_size")?,
+            chunk_length: CHUNK_LENGTH_MAX,
+            scratch: p.get("scratch_dir")?,
+        };
+        let packs = packs.iter().map(|name| id_from(name, "pack")).collect::<PyResult<_>>()?;
+        let plan = RewritePlan { packs, threads: plan::threads(p.get("threads")?), options };
+        p.finish()?;
+        let (keys, index, marks) = (Arc::clone(&keys.0), Arc::clone(&index.0), Arc::clone(&marks.0));
+        Ok(RewriteEngine(py.detach(|| Rewrite::start(plan, keys, index, marks)).map_err(to_python)?))
+    }
+
+    fn next_event(&self, py: Python<'_>, timeout_s: f64) -> PyResult<Option<Py<PyAny>>> {
+        next_event(py, self.0.port(), timeout_s)
+    }
+
+    #[expect(unused_variables, reason = "stores are answered in the order of their events")]
+    fn stored(&self, token: u64) {
+        self.0.port().stored();
+    }
+
+    fn fetched(&self, token: u64, data: Vec<PyBackedBytes>) {
+        fetched(self.0.port(), token, data);
+    }
+
+    fn fetch_failed(&self, token: u64, message: String) {
+        self.0.port().answer(token, Err(message));
+    }
+
+    fn progress<'py>(&self, py: Python<'py>) -> (u64, u64, u64, u64, Bound<'py, PyBytes>) {
+        let (done, total, objects) = self.0.progress();
+        (done, total, 0, objects, PyBytes::new(py, b""))
+    }
+
+    fn kept<'py>(&self, py: Python<'py>) -> Vec<Bound<'py, PyBytes>> {
+        self.0.kept().iter().map(|name| PyBytes::new(py, name)).collect()
+    }
+
+    fn cancel(&self) {
+        self.0.port().cancel();
+    }
+}

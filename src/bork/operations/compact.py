@@ -1,0 +1,330 @@
+"""Give back the space of what no archive needs, beside running backups. See docs/format/sessions.md, "Compaction".
+
+In rounds: what is needed of some packs is moved into new ones, a generation condemns the old ones, and when every session
+that lives has seen it, they are deleted. The first round condemns packs that nothing is needed of, and so makes room
+for the others. Nothing is deleted that an archive needs, whenever it was committed: archives that came meanwhile are
+looked at before.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING, NamedTuple
+
+from bork.core import MarkEngine, Marks, RewriteEngine
+from bork.errors import InternalError, NoSpace
+from bork.operations import generations, merging
+from bork.operations.create import Compression, choose_pack_size
+from bork.operations.drive import drive
+from bork.operations.heads import load_heads, name_bytes
+from bork.operations.index import cache_directory, load_index
+from bork.operations.merging import Table
+from bork.operations.opening import OpenRepository, open_repository
+from bork.operations.reading import percent
+from bork.repository.layout import PackId
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+
+    from bork.archive.generation import Generation
+    from bork.operations.access import Access
+    from bork.operations.events import EventSink
+    from bork.operations.heads import ArchiveEntry
+    from bork.operations.index import LoadedIndex
+    from bork.operations.selection import ArchiveId
+    from bork.operations.sessions import Seen, Session
+    from bork.repository.layout import SessionId
+
+ROUND_BYTES = 1 << 30  # of needed chunks that are moved before packs are deleted: so much space is needed meanwhile
+
+
+@dataclass(frozen=True, slots=True)
+class CompactOptions:
+    """``threshold``: a pack is rewritten if at least so many percent of it are not needed, 0 to 100."""
+
+    threshold: int = 10
+    dry_run: bool = False
+    compression: Compression = field(default_factory=lambda: Compression("zstd", 3))  # of what is grouped anew
+
+
+@dataclass(frozen=True, slots=True)
+class CompactOutcome:
+    """Sizes in bytes."""
+
+    unused_bytes: int  # what no archive needed, in the packs that were to be rewritten or deleted
+    freed_bytes: int  # of packs that were deleted, less those of packs that were made
+    deleted_packs: int
+    rewritten_packs: int
+    waiting_bytes: int  # of packs that are condemned and could not be deleted yet
+    waiting_for: tuple[Seen, ...]  # the sessions that these packs wait for
+    missing_chunks: int  # that archives refer to: damage that was there before
+
+
+class PackUsage(NamedTuple):
+    """What the archives need of one pack, in bytes."""
+
+    name: PackId
+    length: int  # of the file
+    stored: int  # of its objects
+    needed: int  # of its objects
+
+    @property
+    def unused_percent(self) -> float:
+        """Share of its objects that nobody needs."""
+        return 100.0 * (self.stored - self.needed) / max(self.stored, 1)
+
+
+def run(access: Access, options: CompactOptions, events: EventSink) -> CompactOutcome:
+    """Compact. With ``dry_run`` only the numbers are found, and nothing is changed.
+
+    Memory: 2 bytes and a bit a chunk, 150 bytes a pack, and the buffers of new packs.
+    Raises: LockTimeout, if another compaction is at work; IntegrityError, if an archive cannot be read, for then nobody
+    knows what it needs; StorageError; CancelledByUser.
+    """
+    with open_repository(access, role="reader" if options.dry_run else "compactor") as opened:
+        compaction = _Compaction(access, options, opened, events)
+        compaction.mark()
+        return compaction.numbers() if options.dry_run else compaction.run()
+
+
+def plan_rewrite(usage: Iterable[PackUsage], threshold: int) -> list[PackUsage]:
+    """Packs to rewrite: those of which something is needed, and too much is not. The emptiest ones first."""
+    chosen = [pack for pack in usage if 0 < pack.needed < pack.stored and pack.unused_percent >= threshold]
+    return sorted(chosen, key=lambda pack: (-pack.unused_percent, pack.name))
+
+
+class _Compaction:
+    def __init__(self, access: Access, options: CompactOptions, opened: OpenRepository, events: EventSink) -> None:
+        self._access, self._options, self._events = access, options, events
+        self._repository, self._keys = opened.repository, opened.keys
+        self._session: Session | None = opened.session
+        if not options.dry_run:
+            self._repository.sweep()
+        self._loaded: LoadedIndex = load_index(access, opened.repository, opened.keys, events)
+        self._indexed = frozenset(PackId(pack) for pack in self._loaded.index.packs())
+        self._generation = self._loaded.generation
+        self._marks = Marks(self._loaded.index)
+        self._marked: frozenset[ArchiveId] = frozenset()
+        self._usage: dict[PackId, PackUsage] = {}
+        self._missing = 0
+        self._rewritten = 0
+        self._deleted: dict[PackId, int] = {}
+        self._made_bytes = 0
+
+    # ---- what is needed ------------------------------------------------------------------------------------------
+
+    def mark(self) -> None:
+        """Find out what all archives need."""
+        entries = self._entries()
+        self._missing = self._run_marks(entries, self._loaded, self._marks)
+        self._marked = frozenset(entry.id for entry in entries)
+        self._usage = _usage(self._marks)
+        if self._missing:
+            self._events.log(
+                "warning", f'{self._missing} chunks that archives refer to are missing. Run "bork check" to see which.'
+            )
+
+    def _entries(self) -> tuple[ArchiveEntry, ...]:
+        heads = load_heads(self._repository, self._keys)
+        for damage in heads.damaged:
+            raise damage
+        return heads.entries
+
+    def _run_marks(self, entries: Iterable[ArchiveEntry], loaded: LoadedIndex, marks: Marks) -> int:
+        archives = [(name_bytes(entry.name).decode("utf-8", "replace"), entry.head.root) for entry in entries]
+        plan: dict[str, object] = {"threads": self._access.threads, "archives": archives}
+        engine = MarkEngine(plan, self._keys, loaded.index, marks)
+        outcome = drive(engine, self._repository, self._events, progress=percent("compact.mark"))
+        return outcome.number("missing")
+
+    def _plan(self) -> tuple[list[PackUsage], list[PackUsage]]:
+        """Packs that nothing is needed of, and packs to rewrite, of those that are not condemned."""
+        usage = [pack for pack in self._usage.values() if pack.name not in self._generation.condemned]
+        others = [] if self._session is None else self._session.others()
+        fresh: frozenset[PackId] = frozenset()
+        if any(seen.record.role == "writer" for seen in others):
+            fresh = frozenset(self._loaded.adopted)  # most likely theirs, and needed soon
+        dead = [pack for pack in usage if pack.needed == 0 and pack.name not in fresh]
+        return dead, plan_rewrite(usage, self._options.threshold)
+
+    def numbers(self) -> CompactOutcome:
+        """What a compaction would give back."""
+        dead, rewritten = self._plan()
+        unused = sum(pack.length for pack in dead) + sum(pack.stored - pack.needed for pack in rewritten)
+        waiting = sum(self._usage[pack].length for pack in self._generation.condemned if pack in self._usage)
+        return CompactOutcome(unused, 0, len(dead), len(rewritten), waiting, (), self._missing)
+
+    # ---- rounds --------------------------------------------------------------------------------------------------
+
+    def run(self) -> CompactOutcome:
+        """All rounds, and the indexes at the end."""
+        dead, to_rewrite = self._plan()
+        unused = sum(pack.length for pack in dead) + sum(pack.stored - pack.needed for pack in to_rewrite)
+        needed_again = [pack for pack in self._generation.condemned if self._needed(pack)]
+        waiting_for: Sequence[Seen] = ()
+        if dead or needed_again or self._has_useless_records():
+            self._condemn([pack.name for pack in dead], pardoned=needed_again)
+        waiting_for = self._sweep()
+        for chosen in _rounds(to_rewrite):
+            moved = self._rewrite(chosen)
+            self._condemn(moved)
+            waiting_for = self._sweep()
+        self._clean_indexes()
+        self._repository.keep_reserve()
+        waiting = [pack for pack in self._generation.condemned if pack not in self._deleted]
+        return CompactOutcome(
+            unused_bytes=unused,
+            freed_bytes=sum(self._deleted.values()) - self._made_bytes,
+            deleted_packs=len(self._deleted),
+            rewritten_packs=self._rewritten,
+            waiting_bytes=sum(self._loaded.packs.get(pack, 0) for pack in waiting),
+            waiting_for=tuple(waiting_for),
+            missing_chunks=self._missing,
+        )
+
+    def _needed(self, pack: PackId) -> bool:
+        usage = self._usage.get(pack)
+        return usage is not None and usage.needed > 0
+
+    def _has_useless_records(self) -> bool:
+        """Whether the generation names packs that are gone, and that no index names any more."""
+        return any(not self._is_recorded(pack) for pack in self._generation.condemned)
+
+    def _is_recorded(self, pack: PackId) -> bool:
+        return pack in self._loaded.packs or pack in self._indexed
+
+    def _rewrite(self, chosen: Sequence[PackUsage]) -> list[PackId]:
+        """Move what is needed of some packs into new ones. The result is those that have nothing needed any more."""
+        before = self._repository.stored_bytes
+        plan: dict[str, object] = {
+            "threads": self._access.threads,
+            "packs": [pack.name for pack in chosen],
+            "compression": self._options.compression._asdict(),
+            "pack_size": choose_pack_size(sum(self._loaded.packs.values())),
+            "scratch_dir": cache_directory(self._access, self._repository),
+        }
+        engine = RewriteEngine(plan, self._keys, self._loaded.index, self._marks)
+        try:
+            drive(engine, self._repository, self._events, progress=percent("compact.packs"), stored=engine.stored)
+        finally:
+            self._made_bytes += self._repository.stored_bytes - before
+        kept = set(engine.kept())
+        moved = [pack.name for pack in chosen if pack.name not in kept]
+        self._rewritten += len(moved)
+        return moved
+
+    def _condemn(self, packs: Sequence[PackId], pardoned: Sequence[PackId] = ()) -> None:
+        """Publish the next generation: nothing new refers to ``packs`` from now on."""
+        number = self._generation.number + 1
+        condemned = {
+            pack: first
+            for pack, first in self._generation.condemned.items()
+            if pack not in pardoned and pack not in self._deleted and self._is_recorded(pack)
+        }
+        condemned |= dict.fromkeys(packs, number)
+        self._publish(replace(self._generation, number=number, condemned=condemned))
+
+    def _publish(self, generation: Generation) -> None:
+        self._at_work.verify()
+        try:
+            generations.publish(self._repository, self._keys, generation)
+        except NoSpace:
+            self._repository.use_reserve()  # it is for this: what comes next gives space back
+            generations.publish(self._repository, self._keys, generation)
+        self._generation = generation
+
+    @property
+    def _at_work(self) -> Session:
+        if self._session is None:
+            raise InternalError("a compaction needs a session")
+        return self._session
+
+    def _sweep(self) -> Sequence[Seen]:
+        """Delete condemned packs that no session and no archive can need. The result is the sessions in the way."""
+        due = [pack for pack in self._generation.condemned if pack not in self._deleted and pack in self._loaded.packs]
+        if not due:
+            return ()
+        in_the_way = self._in_the_way()
+        seen_by_all = min((seen.record.generation for seen in in_the_way), default=self._generation.number)
+        due = [pack for pack in due if self._generation.condemned[pack] <= seen_by_all]
+        needed = self._needed_by_new_archives() if due else frozenset()
+        self._at_work.verify()
+        for pack in due:
+            if pack not in needed:
+                self._repository.delete_pack(pack)
+                self._deleted[pack] = self._loaded.packs[pack]
+        return in_the_way
+
+    def _in_the_way(self) -> list[Seen]:
+        """Sessions that began before the newest generation and may live."""
+        in_the_way = self._behind()
+        lease_s = self._repository.lease_s
+        uncertain = {seen.id: seen.record for seen in in_the_way if not seen.is_certain}
+        if not uncertain or lease_s is None:
+            return in_the_way
+        self._access.clock.wait(lease_s)
+        later = {seen.id: seen.record for seen in self._behind()}
+        silent = [session for session, record in uncertain.items() if later.get(session) == record]
+        if silent:
+            self._fence(silent)
+        return self._behind()
+
+    def _behind(self) -> list[Seen]:
+        # Who is not found by this listing has put its session after the generation, and so has seen it.
+        self._access.clock.wait(self._repository.listing_lag_s)
+        others = [seen for seen in self._at_work.others() if not seen.record.waiting]
+        return [seen for seen in others if seen.record.generation < self._generation.number]
+
+    def _fence(self, silent: Sequence[SessionId]) -> None:
+        """Sessions that have not said anything for the time of a lease cannot commit any more."""
+        for session in silent:
+            self._repository.delete_session(session)
+        # A commit looks for its session after it has stored its head. So a head that is not found here belongs to
+        # nobody who has been told that it is complete.
+        self._access.clock.wait(self._repository.listing_lag_s)
+        names = {session.hex() for session in silent}
+        honoured = {entry.object for entry in self._entries() if entry.head.session in names}
+        before = self._generation
+        self._publish(
+            replace(
+                before,
+                number=before.number + 1,
+                fenced=before.fenced | frozenset(silent),
+                honoured=before.honoured | honoured,
+            )
+        )
+
+    def _needed_by_new_archives(self) -> frozenset[PackId]:
+        """Condemned packs that archives need which were committed since the marking."""
+        new = [entry for entry in self._entries() if entry.id not in self._marked]
+        if not new:
+            return frozenset()
+        loaded = load_index(self._access, self._repository, self._keys, self._events)
+        marks = Marks(loaded.index)
+        self._run_marks(new, loaded, marks)
+        return frozenset(pack.name for pack in _usage(marks).values() if pack.needed)
+
+    # ---- the end -------------------------------------------------------------------------------------------------
+
+    def _clean_indexes(self) -> None:
+        """Let no index name packs that were deleted."""
+        index = self._loaded.index
+        index.forget_packs(sorted(self._deleted))
+        for group in merging.plan_rewrite(Table(*table) for table in index.tables()):
+            merging.merge(self._repository, self._keys, index, group)
+
+
+def _usage(marks: Marks) -> dict[PackId, PackUsage]:
+    return {PackId(pack[0]): PackUsage(PackId(pack[0]), *pack[1:]) for pack in marks.usage()}
+
+
+def _rounds(packs: Iterable[PackUsage]) -> list[list[PackUsage]]:
+    rounds: list[list[PackUsage]] = []
+    size = 0
+    for pack in packs:
+        if not rounds or size + pack.needed > ROUND_BYTES:
+            rounds.append([])
+            size = 0
+        rounds[-1].append(pack)
+        size += pack.needed
+    return rounds
