@@ -15,7 +15,8 @@ from bork.errors import (
 from bork.operations import create, extract, info
 from bork.operations import list as listing
 from bork.operations.access import LocalStores
-from bork.operations.create import CLOCK_TICK_NS, MIB, PACK_SIZE_MAX, PACK_SIZE_MIN, choose_pack_size, choose_previous
+from bork.operations.committing import MIB, PACK_SIZE_MAX, PACK_SIZE_MIN, choose_pack_size
+from bork.operations.create import CLOCK_TICK_NS, choose_previous
 from bork.operations.events import ArchiveProgress, PercentProgress
 from bork.operations.extract import ExtractOptions
 from bork.operations.heads import load_heads

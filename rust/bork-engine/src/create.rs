@@ -10,22 +10,21 @@
 //! The assembler puts results into order and cuts leaves; hashing, compressing and sealing a leaf is a task for a
 //! worker again. So the only work done one after the other is reading names and copying item bodies.
 
+use crate::assemble::{LeafTask, TreeAssembler};
 use crate::error::EngineError;
-use crate::half::{Half, LocalSink, PackOptions, metadata_compressor};
+use crate::half::{Half, LocalSink, PackOptions};
 use crate::index::ChunkIndex;
 use crate::objects::ObjectReader;
 use crate::port::{Event, Outcome, Port, allow_open_files, send};
 use crate::secrets::Keys;
-use crate::tree::{LeafStream, PreviousLeaves, TreeBuilder};
+use crate::tree::{LeafStream, PreviousLeaves};
 use bork_core::seam::{NoPrevious, Previous, Stop};
 use bork_core::source::{PathList, Progress, Shared, SourceOptions, Status, Task, UnitResult, WINDOW_UNITS, Worker};
 use bork_core::walk::{Root, Unit, WalkOptions, Walker, sort_roots};
 use bork_format::Id;
 use bork_format::item::Link;
-use bork_format::node::{LeafBuilder, Summary};
-use bork_format::pack::ObjectKind;
-use crossbeam_channel::{Receiver, RecvTimeoutError, Sender, bounded, unbounded};
-use std::collections::{BTreeMap, HashMap, VecDeque};
+use crossbeam_channel::{Receiver, RecvTimeoutError, Sender, bounded};
+use std::collections::{BTreeMap, HashMap};
 use std::fs::File;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, OnceLock};
@@ -153,16 +152,17 @@ impl CreateEngine {
         threads: usize,
     ) -> Result<(), EngineError> {
         let (shared, port, half) = (Arc::clone(&self.shared), Arc::clone(&self.port), Arc::clone(&self.half));
-        let compressor = metadata_compressor()?;
-        let mut assembler = Assembler {
-            leaf: LeafBuilder::default(),
-            tree: TreeBuilder::new(compressor),
-            leaves: VecDeque::new(),
-            leaf_number: 0,
-            done: unbounded(),
+        let (tasks, stop) = (shared.tasks.0.clone(), Arc::clone(&port));
+        let store = move |leaf: LeafTask| {
+            let call = move |sink: &mut LocalSink| leaf.run(&mut sink.metadata_compressor);
+            send(&tasks, Task::Call(Box::new(call)), &stop)
+        };
+        let assembler = Assembler {
+            tree: TreeAssembler::new(Arc::clone(&half), Box::new(store))?,
             lines: Vec::new(),
             names_left: HashMap::new(),
-            numbers: Numbers::default(),
+            files: 0,
+            problems: 0,
             shared: Arc::clone(&shared),
             half,
         };
@@ -234,36 +234,21 @@ fn guard(port: &Port, stop: &AtomicBool, work: impl FnOnce() -> Result<(), Stop>
     }
 }
 
-#[derive(Default)]
-struct Numbers {
-    items: u64,
-    files: u64,
-    problems: u64,
-    original_size: u64,
-}
-
-/// Number and id of a leaf.
-type StoredLeaf = (u64, Id);
-
 /// Puts results into order and builds the tree.
 struct Assembler {
-    leaf: LeafBuilder,
-    tree: TreeBuilder,
-    leaves: VecDeque<(Summary, Option<Id>)>,
-    /// Number of the leaf at the front of `leaves`.
-    leaf_number: u64,
-    done: (Sender<StoredLeaf>, Receiver<StoredLeaf>),
+    tree: TreeAssembler,
     lines: Vec<u8>,
     /// Hard link sets that are not complete: how many names are still to come.
     names_left: HashMap<u64, u32>,
-    numbers: Numbers,
+    files: u64,
+    problems: u64,
     shared: Arc<Shared<LocalSink>>,
     half: Arc<Half>,
 }
 
 impl Assembler {
     fn run(
-        &mut self,
+        mut self,
         results: &Receiver<UnitResult>,
         window: &Receiver<()>,
         total: &OnceLock<u64>,
@@ -293,25 +278,21 @@ impl Assembler {
 
     fn unit(&mut self, result: UnitResult) -> Result<(), Stop> {
         for (path, problem) in result.problems {
-            self.numbers.problems += 1;
+            self.problems += 1;
             self.flush_lines()?;
             self.half.port.problem(&path, problem)?;
         }
-        self.numbers.files += result.files;
+        self.files += result.files;
         let later: Vec<bool> = result.links.iter().map(|link| self.is_later_name(*link)).collect();
-        self.numbers.files -= later.iter().filter(|later| **later).count() as u64;
+        self.files -= later.iter().filter(|later| **later).count() as u64;
         self.write_lines(result.statuses, &later);
         if self.lines.len() >= LINES_LENGTH {
             self.flush_lines()?;
         }
         for (path, body, size) in result.items {
-            self.numbers.items += 1;
-            self.numbers.original_size += size;
-            if self.leaf.push(&path, body.bytes(), size) {
-                self.close_leaf()?;
-            }
+            self.tree.push(&path, body.bytes(), size)?;
         }
-        self.take_leaves(false)
+        self.tree.settle()
     }
 
     /// Whether a name of a file with several names is not its first.
@@ -338,47 +319,10 @@ impl Assembler {
         if self.lines.is_empty() { Ok(()) } else { self.half.port.emit(Event::Lines(std::mem::take(&mut self.lines))) }
     }
 
-    /// Hands a leaf to a worker.
-    fn close_leaf(&mut self) -> Result<(), Stop> {
-        let (bytes, summary) = self.leaf.finish();
-        let number = self.leaf_number + self.leaves.len() as u64;
-        self.leaves.push_back((summary, None));
-        let (half, done) = (Arc::clone(&self.half), self.done.0.clone());
-        let call = move |sink: &mut LocalSink| {
-            let id = half.put_metadata(ObjectKind::Node, &bytes, &mut sink.metadata_compressor)?;
-            let _ = done.send((number, id));
-            Ok(())
-        };
-        send(&self.shared.tasks.0, Task::Call(Box::new(call)), &self.half.port)
-    }
-
-    /// Moves stored leaves into the tree, in order.
-    fn take_leaves(&mut self, wait: bool) -> Result<(), Stop> {
-        loop {
-            while let Ok((number, id)) = self.done.1.try_recv() {
-                self.leaves[(number - self.leaf_number) as usize].1 = Some(id);
-            }
-            while let Some((_, Some(_))) = self.leaves.front() {
-                if let Some((summary, Some(id))) = self.leaves.pop_front() {
-                    self.leaf_number += 1;
-                    self.tree.push(&self.half, id, summary)?;
-                }
-            }
-            if !wait || self.leaves.is_empty() {
-                return Ok(());
-            }
-            if self.shared.is_stopped() {
-                return Err(Stop);
-            }
-            if let Ok((number, id)) = self.done.1.recv_timeout(POLL) {
-                self.leaves[(number - self.leaf_number) as usize].1 = Some(id);
-            }
-        }
-    }
-
-    fn finish(&mut self, workers: Vec<JoinHandle<()>>) -> Result<(), Stop> {
+    fn finish(mut self, workers: Vec<JoinHandle<()>>) -> Result<(), Stop> {
         self.flush_lines()?;
-        let root = if self.shared.options.dry_run { None } else { Some(self.finish_tree()?) };
+        let (items, original_size) = (self.tree.items(), self.tree.original_size());
+        let root = if self.shared.options.dry_run { None } else { Some(self.tree.finish()?) };
         for _ in &workers {
             send(&self.shared.tasks.0, Task::Exit, &self.half.port)?;
         }
@@ -389,32 +333,13 @@ impl Assembler {
             return Err(Stop);
         }
         self.half.finish()?;
-        self.half.port.emit(Event::Done(Outcome { root, numbers: self.outcome() }))
-    }
-
-    fn finish_tree(&mut self) -> Result<Id, Stop> {
-        if self.leaf.items() > 0 || self.numbers.items == 0 {
-            self.close_leaf()?;
-        }
-        self.take_leaves(true)?;
-        let empty = TreeBuilder::new(metadata_compressor().map_err(|error| self.half.port.fail(error))?);
-        let root = std::mem::replace(&mut self.tree, empty).finish(&self.half)?;
-        Ok(root.id)
-    }
-
-    fn outcome(&self) -> Vec<(&'static str, u64)> {
-        let counters = &self.half.counters;
-        let load = |counter: &std::sync::atomic::AtomicU64| counter.load(Ordering::Relaxed);
-        vec![
-            ("items", self.numbers.items),
-            ("files", self.numbers.files),
-            ("problems", self.numbers.problems),
-            ("original_size", self.numbers.original_size),
-            ("compressed_size", load(&counters.compressed)),
-            ("deduplicated_size", load(&counters.deduplicated)),
-            ("metadata_size", load(&counters.metadata)),
-            ("chunks", load(&counters.chunks)),
-            ("chunks_new", load(&counters.chunks_new)),
-        ]
+        let mut numbers = vec![
+            ("items", items),
+            ("files", self.files),
+            ("problems", self.problems),
+            ("original_size", original_size),
+        ];
+        numbers.extend(self.half.counters.numbers());
+        self.half.port.emit(Event::Done(Outcome { root, numbers }))
     }
 }

@@ -52,6 +52,18 @@ pub struct Counters {
 }
 
 impl Counters {
+    /// The counts under the names that an outcome gives them.
+    pub fn numbers(&self) -> [(&'static str, u64); 5] {
+        let load = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
+        [
+            ("compressed_size", load(&self.compressed)),
+            ("deduplicated_size", load(&self.deduplicated)),
+            ("metadata_size", load(&self.metadata)),
+            ("chunks", load(&self.chunks)),
+            ("chunks_new", load(&self.chunks_new)),
+        ]
+    }
+
     fn count(&self, stored: u64, is_new: bool) {
         self.chunks.fetch_add(1, Ordering::Relaxed);
         self.compressed.fetch_add(stored, Ordering::Relaxed);

@@ -4,6 +4,7 @@
 //! pack", "read these ranges") through its [`port`] and is told the results, so every storage fault can be injected
 //! in one place and every engine can run against memory.
 
+pub mod assemble;
 pub mod buffer;
 pub mod check;
 pub mod create;

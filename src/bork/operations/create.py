@@ -1,22 +1,19 @@
-"""Make an archive.
-
-Order: packs, then the index that names them, then the head, which is the commit. Before the head is stored there is no
-archive, whatever happened; after it the archive is complete.
-"""
+"""Make an archive of what a walk finds. See ``committing`` for the order in which things are stored."""
 
 from __future__ import annotations
 
 import contextlib
 import os
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Literal, NamedTuple
 
-from bork.archive.head import ArchiveHead, ArchiveStats
-from bork.core import ChunkIndex, CreateEngine, Keys, digest
-from bork.errors import ArchiveAlreadyExists, CancelledByUser, ObjectExists
-from bork.operations.drive import Counters, Outcome, drive
+from bork.archive.head import ArchiveHead
+from bork.core import ChunkIndex, CreateEngine, Keys
+from bork.errors import ArchiveAlreadyExists, CancelledByUser
+from bork.operations.committing import PACK_SIZE_MIN, archive_stats, choose_pack_size, commit
+from bork.operations.drive import Counters, drive
 from bork.operations.events import ArchiveProgress, EventSink, Progress
-from bork.operations.heads import ArchiveEntry, Heads, head_id, load_heads, name_bytes, open_head
+from bork.operations.heads import ArchiveEntry, Heads, head_id, load_heads
 from bork.operations.index import cache_directory, load_index
 from bork.operations.opening import open_repository
 from bork.operations.totals import RepositoryTotals
@@ -24,16 +21,11 @@ from bork.operations.totals import RepositoryTotals
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from bork.archive.head import Chunker
+    from bork.archive.head import ArchiveStats, Chunker
     from bork.operations.access import Access
+    from bork.operations.drive import Outcome
     from bork.operations.selection import ArchiveId, ArchiveName, ItemLines, Pattern
-    from bork.repository.layout import HeadId
-    from bork.repository.repository import Repository
 
-MIB = 1 << 20
-PACK_SIZE_MIN = 16 * MIB  # large enough that fsync and seek cost little; two of them are in memory at a time
-PACK_SIZE_MAX = 64 * MIB
-PACKS_AIMED_AT = 8192  # above that the packs of a repository grow, not their number
 # File times come from a clock that ticks every 1 to 10 ms: one that is stamped after the start of a backup may look
 # this much older than it.
 CLOCK_TICK_NS = 10_000_000
@@ -143,9 +135,8 @@ def run(access: Access, options: CreateOptions, events: EventSink) -> CreateOutc
         return _dry_run(access, options, events, start_ns)
     with open_repository(access) as opened:
         repository, keys = opened.repository, opened.keys
-        head = head_id(keys, options.archive)
         names = repository.heads()
-        if head in names:
+        if head_id(keys, options.archive) in names:
             raise ArchiveAlreadyExists(options.archive)
         heads = load_heads(repository, keys, names)
         for fault in heads.damaged:
@@ -164,7 +155,8 @@ def run(access: Access, options: CreateOptions, events: EventSink) -> CreateOutc
             options.before_commit()
         if events.cancelled():
             raise CancelledByUser
-        entry, heads = _commit(access, repository, keys, head, options, outcome, heads, start_ns)
+        head = _head(options, outcome, start_ns, access.clock.now_ns())
+        entry, heads = commit(repository, keys, head, heads)
         return CreateOutcome(
             head=entry.head,
             archive_id=entry.id,
@@ -174,11 +166,6 @@ def run(access: Access, options: CreateOptions, events: EventSink) -> CreateOutc
             start_ns=start_ns,
             end_ns=entry.head.end_ns,
         )
-
-
-def choose_pack_size(repository_bytes: int) -> int:
-    """Bytes of a pack: packs grow with the repository, so that their number stays bearable."""
-    return min(max(PACK_SIZE_MIN, repository_bytes // PACKS_AIMED_AT // MIB * MIB), PACK_SIZE_MAX)
 
 
 def choose_previous(heads: Heads, hostname: str, roots: tuple[bytes, ...]) -> ArchiveEntry | None:
@@ -231,7 +218,7 @@ def _dry_run(access: Access, options: CreateOptions, events: EventSink, start_ns
     nobody = bytes(32)
     engine = CreateEngine(_plan(access, options, start_ns), Keys.public(nobody), ChunkIndex())
     outcome = drive(engine, None, events, progress=_progress)
-    return CreateOutcome(None, None, None, _stats(outcome), None, start_ns, access.clock.now_ns())
+    return CreateOutcome(None, None, None, archive_stats(outcome), None, start_ns, access.clock.now_ns())
 
 
 def _progress(counters: Counters, finished: bool) -> Progress:
@@ -239,26 +226,8 @@ def _progress(counters: Counters, finished: bool) -> Progress:
     return ArchiveProgress(original_size, compressed_size, deduplicated_size, files, path, finished)
 
 
-def _stats(outcome: Outcome) -> ArchiveStats:
-    return ArchiveStats(**{each.name: outcome.number(each.name) for each in fields(ArchiveStats)})
-
-
-def _commit(
-    access: Access,
-    repository: Repository,
-    keys: Keys,
-    head: HeadId,
-    options: CreateOptions,
-    outcome: Outcome,
-    heads: Heads,
-    start_ns: int,
-) -> tuple[ArchiveEntry, Heads]:
-    """Store the head. The result includes what other writers have committed meanwhile."""
-    names = repository.heads()
-    seen = {entry.object for entry in heads.entries}
-    newer = load_heads(repository, keys, [name for name in names if name not in seen])
-    heads = Heads((*heads.entries, *newer.entries), newer.damaged)
-    decoded = ArchiveHead(
+def _head(options: CreateOptions, outcome: Outcome, start_ns: int, end_ns: int) -> ArchiveHead:
+    return ArchiveHead(
         name=options.archive,
         root=outcome.digest("root"),
         chunker=options.chunker,
@@ -269,16 +238,9 @@ def _commit(
         command_line=options.command_line,
         time_ns=start_ns if options.timestamp_ns is None else options.timestamp_ns,
         start_ns=start_ns,
-        end_ns=access.clock.now_ns(),
+        end_ns=end_ns,
         roots=tuple(root.source for root in options.roots),
-        stats=_stats(outcome),
-        sequence=1 + max((entry.head.sequence for entry in heads.entries), default=0),
-        ledger=digest(b"".join(sorted(names))),
+        stats=archive_stats(outcome),
+        sequence=0,  # both are set by the commit
+        ledger=bytes(32),
     )
-    sealed = keys.seal_head(name_bytes(options.archive), decoded.encode())
-    entry = open_head(keys, head, sealed)  # nothing counts as stored that has not been opened again
-    try:
-        repository.put_head(head, sealed)
-    except ObjectExists:
-        raise ArchiveAlreadyExists(options.archive) from None
-    return entry, Heads((*heads.entries, entry), heads.damaged)
