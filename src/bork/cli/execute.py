@@ -193,13 +193,15 @@ def _console(values: parser.Values) -> Console:
     )
 
 
-def load(command: str) -> ModuleType:
+def load(command: str) -> ModuleType:  # noqa: C901 (a table, in a form that the layers' proof can read)
     """The module of a command of ``COMMANDS``. Written out, since the imports of a program should be seen in it."""
     module: ModuleType
     # Late: a command pays for nothing that belongs to another one.
     match command:
         case "check":
             from bork.cli.commands import check as module
+        case "compact":
+            from bork.cli.commands import compact as module
         case "create":
             from bork.cli.commands import create as module
         case "extract":

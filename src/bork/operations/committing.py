@@ -11,17 +11,20 @@ from typing import TYPE_CHECKING
 
 from bork.archive.head import ArchiveStats
 from bork.core import digest
-from bork.errors import ArchiveAlreadyExists, ObjectExists
+from bork.errors import ArchiveAlreadyExists, ObjectExists, SessionBroken, StorageError
 from bork.operations.heads import Heads, head_id, load_heads, name_bytes, open_head
+from bork.operations.merging import merge_small
 from bork.operations.selection import ArchiveName
 
 if TYPE_CHECKING:
     from bork.archive.head import ArchiveHead
     from bork.core import Keys
     from bork.operations.drive import Outcome
+    from bork.operations.events import EventSink
     from bork.operations.heads import ArchiveEntry
+    from bork.operations.index import LoadedIndex
+    from bork.operations.opening import OpenRepository
     from bork.repository.layout import HeadId
-    from bork.repository.repository import Repository
 
 MIB = 1 << 20
 PACK_SIZE_MIN = 16 * MIB  # large enough that fsync and seek cost little; two of them are in memory at a time
@@ -39,12 +42,13 @@ def archive_stats(outcome: Outcome) -> ArchiveStats:
     return ArchiveStats(**{each.name: outcome.number(each.name) for each in fields(ArchiveStats)})
 
 
-def commit(repository: Repository, keys: Keys, head: ArchiveHead, heads: Heads) -> tuple[ArchiveEntry, Heads]:
-    """Store ``head``, whose ``sequence`` and ``ledger`` are set here, as a new archive.
+def commit(opened: OpenRepository, head: ArchiveHead, heads: Heads) -> tuple[ArchiveEntry, Heads]:
+    """Store ``head`` as a new archive. Its ``sequence``, ``ledger``, ``session`` and ``generation`` are set here.
 
     ``heads``: those seen so far; the result includes what other writers have committed meanwhile, and the new one.
-    Raises: ArchiveAlreadyExists, StorageError, StorageQuotaExceeded. Then there is no such archive.
+    Raises: ArchiveAlreadyExists, SessionBroken, StorageError, StorageQuotaExceeded. Then there is no such archive.
     """
+    repository, keys, session = opened.repository, opened.keys, opened.at_work
     names = repository.heads()
     seen = {entry.object for entry in heads.entries}
     newer = load_heads(repository, keys, [name for name in names if name not in seen])
@@ -53,13 +57,39 @@ def commit(repository: Repository, keys: Keys, head: ArchiveHead, heads: Heads) 
         head,
         sequence=1 + max((entry.head.sequence for entry in heads.entries), default=0),
         ledger=digest(b"".join(sorted(names))),
+        session=session.id.hex(),
+        generation=session.record.generation,
     )
     entry, sealed = seal(keys, placed)
+    session.verify()
     try:
         repository.put_head(entry.object, sealed)
     except ObjectExists:
         raise ArchiveAlreadyExists(entry.name) from None
+    withdraw_unless_at_work(opened, entry)
     return entry, Heads((*heads.entries, entry), heads.damaged)
+
+
+def withdraw_unless_at_work(opened: OpenRepository, entry: ArchiveEntry) -> None:
+    """Look for the session after its head was stored: if it was fenced in between, the archive may lack what a
+    compaction has deleted, so it goes again. Raises: SessionBroken, StorageError.
+    """
+    try:
+        opened.at_work.verify()
+    except SessionBroken:
+        opened.repository.delete_head(entry.object)
+        raise
+
+
+def tidy_up(opened: OpenRepository, loaded: LoadedIndex, events: EventSink) -> None:
+    """What every writer does when its archives are committed: keep the number of index objects bounded.
+
+    A fault here takes nothing from the archives, so it is only told.
+    """
+    try:
+        merge_small(opened.repository, opened.keys, loaded.index, loaded.generation.condemned)
+    except StorageError as fault:
+        events.log("warning", f"The indexes of the repository could not be merged: {fault}")
 
 
 def seal(keys: Keys, head: ArchiveHead) -> tuple[ArchiveEntry, bytes]:

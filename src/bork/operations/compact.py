@@ -1,9 +1,9 @@
 """Give back the space of what no archive needs, beside running backups. See docs/format/sessions.md, "Compaction".
 
-In rounds: what is needed of some packs is moved into new ones, a generation condemns the old ones, and when every session
-that lives has seen it, they are deleted. The first round condemns packs that nothing is needed of, and so makes room
-for the others. Nothing is deleted that an archive needs, whenever it was committed: archives that came meanwhile are
-looked at before.
+In rounds: what is needed of some packs is moved into new ones, a generation condemns the old ones, and when every
+session that lives has seen it, they are deleted. The first round condemns packs that nothing is needed of, and so makes
+room for the others. Nothing is deleted that an archive needs, whenever it was committed: archives that came meanwhile
+are looked at before.
 """
 
 from __future__ import annotations
@@ -12,9 +12,10 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, NamedTuple
 
 from bork.core import MarkEngine, Marks, RewriteEngine
-from bork.errors import InternalError, NoSpace
+from bork.errors import NoSpace
 from bork.operations import generations, merging
-from bork.operations.create import Compression, choose_pack_size
+from bork.operations.committing import choose_pack_size
+from bork.operations.create import Compression
 from bork.operations.drive import drive
 from bork.operations.heads import load_heads, name_bytes
 from bork.operations.index import cache_directory, load_index
@@ -32,7 +33,7 @@ if TYPE_CHECKING:
     from bork.operations.heads import ArchiveEntry
     from bork.operations.index import LoadedIndex
     from bork.operations.selection import ArchiveId
-    from bork.operations.sessions import Seen, Session
+    from bork.operations.sessions import Seen
     from bork.repository.layout import SessionId
 
 ROUND_BYTES = 1 << 30  # of needed chunks that are moved before packs are deleted: so much space is needed meanwhile
@@ -97,7 +98,7 @@ class _Compaction:
     def __init__(self, access: Access, options: CompactOptions, opened: OpenRepository, events: EventSink) -> None:
         self._access, self._options, self._events = access, options, events
         self._repository, self._keys = opened.repository, opened.keys
-        self._session: Session | None = opened.session
+        self._opened = opened
         if not options.dry_run:
             self._repository.sweep()
         self._loaded: LoadedIndex = load_index(access, opened.repository, opened.keys, events)
@@ -140,7 +141,7 @@ class _Compaction:
     def _plan(self) -> tuple[list[PackUsage], list[PackUsage]]:
         """Packs that nothing is needed of, and packs to rewrite, of those that are not condemned."""
         usage = [pack for pack in self._usage.values() if pack.name not in self._generation.condemned]
-        others = [] if self._session is None else self._session.others()
+        others = [] if self._opened.session is None else self._opened.session.others()
         fresh: frozenset[PackId] = frozenset()
         if any(seen.record.role == "writer" for seen in others):
             fresh = frozenset(self._loaded.adopted)  # most likely theirs, and needed soon
@@ -225,19 +226,13 @@ class _Compaction:
         self._publish(replace(self._generation, number=number, condemned=condemned))
 
     def _publish(self, generation: Generation) -> None:
-        self._at_work.verify()
+        self._opened.at_work.verify()
         try:
             generations.publish(self._repository, self._keys, generation)
         except NoSpace:
             self._repository.use_reserve()  # it is for this: what comes next gives space back
             generations.publish(self._repository, self._keys, generation)
         self._generation = generation
-
-    @property
-    def _at_work(self) -> Session:
-        if self._session is None:
-            raise InternalError("a compaction needs a session")
-        return self._session
 
     def _sweep(self) -> Sequence[Seen]:
         """Delete condemned packs that no session and no archive can need. The result is the sessions in the way."""
@@ -248,7 +243,7 @@ class _Compaction:
         seen_by_all = min((seen.record.generation for seen in in_the_way), default=self._generation.number)
         due = [pack for pack in due if self._generation.condemned[pack] <= seen_by_all]
         needed = self._needed_by_new_archives() if due else frozenset()
-        self._at_work.verify()
+        self._opened.at_work.verify()
         for pack in due:
             if pack not in needed:
                 self._repository.delete_pack(pack)
@@ -272,7 +267,7 @@ class _Compaction:
     def _behind(self) -> list[Seen]:
         # Who is not found by this listing has put its session after the generation, and so has seen it.
         self._access.clock.wait(self._repository.listing_lag_s)
-        others = [seen for seen in self._at_work.others() if not seen.record.waiting]
+        others = [seen for seen in self._opened.at_work.others() if not seen.record.waiting]
         return [seen for seen in others if seen.record.generation < self._generation.number]
 
     def _fence(self, silent: Sequence[SessionId]) -> None:

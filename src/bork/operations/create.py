@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Literal, NamedTuple
 from bork.archive.head import ArchiveHead
 from bork.core import ChunkIndex, CreateEngine, Keys
 from bork.errors import ArchiveAlreadyExists, CancelledByUser
-from bork.operations.committing import PACK_SIZE_MIN, archive_stats, choose_pack_size, commit
+from bork.operations.committing import PACK_SIZE_MIN, archive_stats, choose_pack_size, commit, tidy_up
 from bork.operations.drive import Counters, drive
 from bork.operations.events import ArchiveProgress, EventSink, Progress
 from bork.operations.heads import ArchiveEntry, Heads, head_id, load_heads
@@ -133,7 +133,7 @@ def run(access: Access, options: CreateOptions, events: EventSink) -> CreateOutc
     start_ns = access.clock.now_ns()
     if options.dry_run:
         return _dry_run(access, options, events, start_ns)
-    with open_repository(access) as opened:
+    with open_repository(access, role="writer") as opened:
         repository, keys = opened.repository, opened.keys
         names = repository.heads()
         if head_id(keys, options.archive) in names:
@@ -156,7 +156,8 @@ def run(access: Access, options: CreateOptions, events: EventSink) -> CreateOutc
         if events.cancelled():
             raise CancelledByUser
         head = _head(options, outcome, start_ns, access.clock.now_ns())
-        entry, heads = commit(repository, keys, head, heads)
+        entry, heads = commit(opened, head, heads)
+        tidy_up(opened, loaded, events)
         return CreateOutcome(
             head=entry.head,
             archive_id=entry.id,

@@ -52,6 +52,13 @@ class OpenRepository:
             raise InternalError("the keys were not asked for")
         return self.unlocked
 
+    @property
+    def at_work(self) -> Session:
+        """The session; it was opened to change something."""
+        if self.session is None:
+            raise InternalError("nothing is changed without a session")
+        return self.session
+
     def __enter__(self) -> Self:
         return self
 

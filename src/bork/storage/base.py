@@ -55,7 +55,7 @@ class Store(ABC):
 
     # How long an object that was put, or deleted, may be missing from listings, or still be there. Unit: seconds.
     listing_lag_s: float = 0.0
-    # A session that cannot be told to live and says nothing for this time is taken for dead; None: never. Unit: seconds.
+    # A session that nobody can tell to live and that says nothing for this time is dead; None: never. Unit: seconds.
     lease_s: float | None = None
 
     def __init__(self, location: str) -> None:

@@ -6,6 +6,7 @@ A new command is a line in ``COMMANDS`` and a module of the same name, with ``_`
 
 COMMANDS: dict[str, str] = {
     "check": "verify repository",
+    "compact": "compact segment files / free space in repo",
     "create": "create backup",
     "extract": "extract archive contents",
     "help": "extra help",
@@ -28,7 +29,6 @@ NOT_AVAILABLE: frozenset[str] = frozenset(
     (
         "benchmark",
         "break-lock",
-        "compact",
         "config",
         "debug",
         "delete",
