@@ -3,22 +3,26 @@
 from __future__ import annotations
 
 import os
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from bork.storage.filesystem import Directory
 
 OPEN_MAX = 64  # descriptors; the usual limit of a process is 1024
 
 
 class Descriptors:
-    """Read-only descriptors by path below ``root_fd``; the one that was used least recently is closed first."""
+    """Read-only descriptors by path below ``root``; the one that was used least recently is closed first."""
 
-    def __init__(self, root_fd: int) -> None:
-        self._root_fd = root_fd
+    def __init__(self, root: Directory) -> None:
+        self._root = root
         self._open: dict[str, int] = {}  # in the order of use
 
     def get(self, path: str) -> int:
         """Valid until the next call. Raises: OSError."""
         fd = self._open.pop(path, None)
         if fd is None:
-            fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC, dir_fd=self._root_fd)
+            fd = self._root.open(path, os.O_RDONLY)
             if len(self._open) >= OPEN_MAX:
                 self.forget(next(iter(self._open)))
         self._open[path] = fd
@@ -28,7 +32,7 @@ class Descriptors:
         """Close it, if it is open."""
         fd = self._open.pop(path, None)
         if fd is not None:
-            os.close(fd)
+            self._root.close(fd)
 
     def close(self) -> None:
         """Close all."""

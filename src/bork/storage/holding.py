@@ -20,26 +20,27 @@ from bork.storage.writing import write_whole
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from bork.storage.filesystem import Directory
     from bork.storage.names import ObjectName
 
 
 class LocalHold(Hold):
     """See ``Store.hold``. Raises FileNotFoundError, too, if a directory of the store is missing."""
 
-    def __init__(self, location: str, root_fd: int, name: ObjectName, data: bytes) -> None:
-        self._location, self._root_fd, self._name = location, root_fd, name
+    def __init__(self, location: str, root: Directory, name: ObjectName, data: bytes) -> None:
+        self._location, self._root, self._name = location, root, name
         self._fd = self._publish(data, publish_new)
 
-    def _publish(self, data: bytes, publish: Callable[[int, str, str, int], None]) -> int:
+    def _publish(self, data: bytes, publish: Callable[[Directory, int, str, str], None]) -> int:
         temp: str | None = None
         fd = -1
         try:
-            fd, temp = open_temporary(self._root_fd)
-            write_whole(fd, data)
-            publish(fd, temp, self._name, self._root_fd)
+            fd, temp = open_temporary(self._root)
+            write_whole(self._root, fd, data)
+            publish(self._root, fd, temp, self._name)
         except BaseException as fault:
             if fd >= 0:
-                os.close(fd)
+                self._root.close(fd)
             if temp is not None:
                 self._remove(temp)
             if isinstance(fault, FileExistsError):
@@ -51,12 +52,12 @@ class LocalHold(Hold):
 
     def replace(self, data: bytes) -> None:
         fd = self._publish(data, publish_over)
-        os.close(self._fd)
+        self._root.close(self._fd)
         self._fd = fd
 
     def is_intact(self) -> bool:
         try:
-            return same_file(self._fd, self._name, self._root_fd)
+            return same_file(self._root, self._fd, self._name)
         except OSError as fault:
             raise storage_error(fault, self._location, "look at", self._name) from fault
 
@@ -64,47 +65,47 @@ class LocalHold(Hold):
         if self._fd < 0:
             return
         try:
-            if same_file(self._fd, self._name, self._root_fd):
+            if same_file(self._root, self._fd, self._name):
                 self._remove(self._name)
         except OSError as fault:
             raise storage_error(fault, self._location, "release", self._name) from fault
         finally:
-            os.close(self._fd)
+            self._root.close(self._fd)
             self._fd = -1
 
     def _remove(self, path: str) -> None:
         """Best effort: what stays is not held by anybody."""
         try:
-            os.unlink(path, dir_fd=self._root_fd)
+            self._root.unlink(path)
         except OSError:
             return
 
 
-def same_file(fd: int, name: str, root_fd: int) -> bool:
+def same_file(root: Directory, fd: int, name: str) -> bool:
     """Whether ``name`` is the file ``fd``. Raises: OSError."""
-    ours = os.fstat(fd)
+    ours = root.fstat(fd)
     try:
-        theirs = os.stat(name, dir_fd=root_fd, follow_symlinks=False)
+        theirs = root.stat(name)
     except FileNotFoundError:
         return False
     return (ours.st_dev, ours.st_ino) == (theirs.st_dev, theirs.st_ino)
 
 
-def is_held(name: ObjectName, root_fd: int) -> bool | None:
+def is_held(root: Directory, name: ObjectName) -> bool | None:
     """See ``Store.is_held``. Raises: OSError."""
     while True:
         try:
-            fd = os.open(name, os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW, dir_fd=root_fd)
+            fd = root.open(name, os.O_RDONLY | os.O_NOFOLLOW)
         except FileNotFoundError:
             return False
         try:
-            fcntl.flock(fd, fcntl.LOCK_SH | fcntl.LOCK_NB)
+            root.flock(fd, fcntl.LOCK_SH | fcntl.LOCK_NB)
             # The holder may have replaced the file between our opening and our locking: then the lock says nothing.
-            if same_file(fd, name, root_fd):
+            if same_file(root, fd, name):
                 return False
         except BlockingIOError:
             return True
         except OSError:
             return None  # this file system has no locks
         finally:
-            os.close(fd)
+            root.close(fd)

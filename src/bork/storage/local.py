@@ -16,6 +16,7 @@ from bork.storage import holding, reserve, temporary
 from bork.storage.base import Hold, Store
 from bork.storage.descriptors import Descriptors
 from bork.storage.faults import storage_error, truncated
+from bork.storage.filesystem import THIS_MACHINE
 from bork.storage.holding import LocalHold
 from bork.storage.names import COLLECTIONS, ObjectName, checked, checked_collection, is_object_name
 from bork.storage.place import make_place, open_place
@@ -27,29 +28,31 @@ if TYPE_CHECKING:
 
     from typing_extensions import Buffer
 
-    Publish = Callable[[int, str, str, int], None]  # descriptor, temporary path, name, descriptor of the directory
+    from bork.storage.filesystem import Directory
+
+    Publish = Callable[[Directory, int, str, str], None]  # the store, descriptor, temporary path, name
 
 
 class LocalStore(Store):
-    """Use ``open`` or ``create``. All paths are relative to a descriptor of the directory, which may be moved."""
+    """Use ``open`` or ``create``. Its directory may be moved while it is open."""
 
-    def __init__(self, location: str, root_fd: int) -> None:
+    def __init__(self, location: str, root: Directory) -> None:
         super().__init__(location)
-        self._root_fd = root_fd
-        self._descriptors = Descriptors(root_fd)
+        self._root = root
+        self._descriptors = Descriptors(root)
 
     @classmethod
-    def open(cls, location: str) -> LocalStore:
+    def open(cls, location: str, machine: Directory = THIS_MACHINE) -> LocalStore:
         """Raises: RepositoryDoesNotExist, InvalidRepository, PathPermissionDenied, StorageFault."""
-        return cls(location, open_place(location))
+        return cls(location, open_place(location, machine))
 
     @classmethod
-    def create(cls, location: str, *, make_parent_dirs: bool = False) -> LocalStore:
+    def create(cls, location: str, *, make_parent_dirs: bool = False, machine: Directory = THIS_MACHINE) -> LocalStore:
         """Make the directory and its skeleton durably. What an interrupted ``create`` left is taken over.
 
         Raises: RepositoryAlreadyExists, PathAlreadyExists, ParentPathDoesNotExist, PathPermissionDenied, StorageError.
         """
-        return cls(location, make_place(location, make_parent_dirs=make_parent_dirs))
+        return cls(location, make_place(location, machine, make_parent_dirs=make_parent_dirs))
 
     def put_if_absent(self, name: ObjectName, data: Buffer) -> None:
         self._put(checked(name), data, publish_new)
@@ -63,12 +66,12 @@ class LocalStore(Store):
         try:
             fd, temp = self._open_temporary()
             try:
-                write_whole(fd, data)
-                os.fsync(fd)
+                write_whole(self._root, fd, data)
+                self._root.fsync(fd)
                 self._publish(fd, temp, name, publish)
             finally:
-                os.close(fd)
-            sync_directory(os.path.dirname(name) or ".", self._root_fd)
+                self._root.close(fd)
+            sync_directory(self._root, os.path.dirname(name) or ".")
         except FileExistsError:
             self._remove(temp)
             raise ObjectExists(name, self.location) from None
@@ -81,50 +84,49 @@ class LocalStore(Store):
 
     def _open_temporary(self) -> tuple[int, str]:
         try:
-            return temporary.open_temporary(self._root_fd)
+            return temporary.open_temporary(self._root)
         except FileNotFoundError:  # a copy of a repository may lack its empty directories
-            make_directory(temporary.DIRECTORY, self._root_fd)
-            return temporary.open_temporary(self._root_fd)
+            make_directory(self._root, temporary.DIRECTORY)
+            return temporary.open_temporary(self._root)
 
     def _publish(self, fd: int, temp: str, name: ObjectName, publish: Publish) -> None:
         try:
-            publish(fd, temp, name, self._root_fd)
+            publish(self._root, fd, temp, name)
         except FileNotFoundError:
             self._make_directories(name)
-            publish(fd, temp, name, self._root_fd)
+            publish(self._root, fd, temp, name)
 
     def _make_directories(self, name: ObjectName) -> None:
         """Those that an object of this name lies in: a copy of a repository may lack its empty directories."""
         for path in (temporary.DIRECTORY, os.path.dirname(os.path.dirname(name)) or ".", os.path.dirname(name) or "."):
-            make_directory(path, self._root_fd)
+            make_directory(self._root, path)
 
     def _remove(self, temp: str | None) -> None:
         """Best effort: a put has failed already, and ``sweep`` comes later."""
         if temp is not None:
             try:
-                os.unlink(temp, dir_fd=self._root_fd)
+                self._root.unlink(temp)
             except OSError:
                 return
 
     def get(self, name: ObjectName) -> bytes:
         try:
-            fd = os.open(checked(name), os.O_RDONLY | os.O_CLOEXEC, dir_fd=self._root_fd)
+            fd = self._root.open(checked(name), os.O_RDONLY)
             try:
-                with open(fd, "rb", buffering=0, closefd=False) as file:
-                    return file.readall()
+                return self._root.read_all(fd)
             finally:
-                os.close(fd)
+                self._root.close(fd)
         except OSError as fault:
             raise storage_error(fault, self.location, "get", name) from fault
 
     def get_range(self, name: ObjectName, offset: int, length: int) -> bytes:
         try:
             fd = self._descriptors.get(checked(name))
-            data = os.pread(fd, length, offset)
+            data = self._root.pread(fd, length, offset)
             while len(data) < length:  # rare: the object is damaged, or the kernel was interrupted
-                more = os.pread(fd, length - len(data), offset + len(data))
+                more = self._root.pread(fd, length - len(data), offset + len(data))
                 if not more:
-                    raise truncated(self.location, name, offset + length, os.fstat(fd).st_size)
+                    raise truncated(self.location, name, offset + length, self._root.fstat(fd).st_size)
                 data += more
         except OSError as fault:
             raise storage_error(fault, self.location, "get", name) from fault
@@ -138,27 +140,26 @@ class LocalStore(Store):
 
     def _list(self, path: str, *, sharded: bool) -> Iterator[tuple[ObjectName, int]]:
         try:
-            fd = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC, dir_fd=self._root_fd)
+            directory = self._root.enter(path)
         except FileNotFoundError:
             return
         try:
-            with os.scandir(fd) as entries:
-                for entry in entries:
-                    name = f"{path}/{entry.name}"
-                    if sharded and len(entry.name) == 2 and entry.is_dir(follow_symlinks=False):
-                        yield from self._list(name, sharded=False)
-                    elif is_object_name(name):
-                        try:
-                            yield ObjectName(name), entry.stat().st_size
-                        except FileNotFoundError:
-                            continue  # deleted meanwhile
+            for entry in directory.scan():
+                name = f"{path}/{entry.name}"
+                if sharded and len(entry.name) == 2 and entry.is_dir(follow_symlinks=False):
+                    yield from self._list(name, sharded=False)
+                elif is_object_name(name):
+                    try:
+                        yield ObjectName(name), entry.stat().st_size
+                    except FileNotFoundError:
+                        continue  # deleted meanwhile
         finally:
-            os.close(fd)
+            directory.leave()
 
     def delete(self, name: ObjectName) -> None:
         try:
-            os.unlink(checked(name), dir_fd=self._root_fd)
-            sync_directory(os.path.dirname(name) or ".", self._root_fd)
+            self._root.unlink(checked(name))
+            sync_directory(self._root, os.path.dirname(name) or ".")
         except FileNotFoundError:
             raise ObjectMissing(name, self.location) from None
         except OSError as fault:
@@ -169,44 +170,43 @@ class LocalStore(Store):
         # Their content was synced before they got a name; it is the name that may not have reached the disk.
         for directory in sorted({os.path.dirname(checked(name)) or "." for name in names}):
             try:
-                sync_directory(directory, self._root_fd)
+                sync_directory(self._root, directory)
             except OSError as fault:
                 raise storage_error(fault, self.location, "settle", directory) from fault
 
     def hold(self, name: ObjectName, data: bytes) -> Hold:
         try:
             try:
-                return LocalHold(self.location, self._root_fd, checked(name), data)
+                return LocalHold(self.location, self._root, checked(name), data)
             except FileNotFoundError:
                 self._make_directories(name)
-                return LocalHold(self.location, self._root_fd, name, data)
+                return LocalHold(self.location, self._root, name, data)
         except OSError as fault:
             raise storage_error(fault, self.location, "put", name) from fault
 
     def is_held(self, name: ObjectName) -> bool | None:
         try:
-            return holding.is_held(checked(name), self._root_fd)
+            return holding.is_held(self._root, checked(name))
         except OSError as fault:
             raise storage_error(fault, self.location, "look at", name) from fault
 
     def use_reserve(self) -> None:
-        reserve.use(self._root_fd)
+        reserve.use(self._root)
 
     def keep_reserve(self) -> None:
-        reserve.keep(self._root_fd)
+        reserve.keep(self._root)
 
     def free_space(self) -> int | None:
         try:
-            status = os.fstatvfs(self._root_fd)
+            return self._root.free_bytes()
         except OSError as fault:
             if fault.errno == errno.ENOSYS:
                 return None
             raise storage_error(fault, self.location, "measure", "its free space") from fault
-        return status.f_bavail * status.f_frsize
 
     def sweep(self) -> None:
         try:
-            temporary.sweep(self._root_fd)
+            temporary.sweep(self._root)
         except FileNotFoundError:
             return
         except OSError as fault:
@@ -214,4 +214,4 @@ class LocalStore(Store):
 
     def close(self) -> None:
         self._descriptors.close()
-        os.close(self._root_fd)
+        self._root.leave()

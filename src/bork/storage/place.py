@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+from typing import TYPE_CHECKING
 
 from bork.errors import (
     InvalidRepository,
@@ -18,15 +19,18 @@ from bork.storage.faults import storage_error
 from bork.storage.names import COLLECTIONS, CONFIG
 from bork.storage.publishing import sync_directory
 
+if TYPE_CHECKING:
+    from bork.storage.filesystem import Directory
 
-def open_place(location: str) -> int:
-    """A descriptor of the directory. Raises: RepositoryDoesNotExist, InvalidRepository, PathPermissionDenied."""
+
+def open_place(location: str, machine: Directory) -> Directory:
+    """The directory. Raises: RepositoryDoesNotExist, InvalidRepository, PathPermissionDenied."""
     try:
-        return os.open(location, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+        return machine.enter(location)
     except FileNotFoundError:
         raise RepositoryDoesNotExist(location) from None
     except NotADirectoryError:
-        if os.path.lexists(location):
+        if _exists(machine, location):
             raise InvalidRepository(location, "it is not a directory") from None
         raise RepositoryDoesNotExist(location) from None
     except PermissionError:
@@ -35,82 +39,109 @@ def open_place(location: str) -> int:
         raise storage_error(fault, location, "open", "its directory") from fault
 
 
-def make_place(location: str, *, make_parent_dirs: bool) -> int:
-    """Make the directory with all directories of a store, durably: a descriptor of it.
+def make_place(location: str, machine: Directory, *, make_parent_dirs: bool) -> Directory:
+    """Make the directory with all directories of a store, durably, and enter it.
 
     Raises: RepositoryAlreadyExists, PathAlreadyExists, ParentPathDoesNotExist, PathPermissionDenied, StorageError.
     """
     location = os.path.abspath(location)
     try:
-        _make_root(location, make_parent_dirs=make_parent_dirs)
-        root_fd = open_place(location)
+        _make_root(location, machine, make_parent_dirs=make_parent_dirs)
+        root = open_place(location, machine)
         try:
-            _make_skeleton(root_fd)
+            _make_skeleton(root)
         except BaseException:
-            os.close(root_fd)
+            root.leave()
             raise
-        return root_fd
+        return root
     except PermissionError:
         raise PathPermissionDenied(location) from None
     except OSError as fault:
         raise storage_error(fault, location, "make", "its directories") from fault
 
 
-def _make_root(location: str, *, make_parent_dirs: bool) -> None:
+def _make_root(location: str, machine: Directory, *, make_parent_dirs: bool) -> None:
     parent = os.path.dirname(location)
     try:
-        os.mkdir(location)
+        machine.mkdir(location)
     except FileExistsError:
-        _refuse_unless_vacant(location)
+        _refuse_unless_vacant(location, machine)
     except FileNotFoundError:
         if not make_parent_dirs:
             raise ParentPathDoesNotExist(location) from None
-        _make_parents(parent)
-        os.mkdir(location)
+        _make_parents(parent, machine)
+        machine.mkdir(location)
     except NotADirectoryError:
         raise ParentPathDoesNotExist(location) from None
     with contextlib.suppress(PermissionError):  # made by the administrator, in a directory that others may not list
-        sync_directory(parent)
+        sync_directory(machine, parent)
 
 
-def _make_parents(path: str) -> None:
-    if not os.path.isdir(path):
-        _make_parents(os.path.dirname(path))
-        os.mkdir(path)
-        sync_directory(os.path.dirname(path))
+def _make_parents(path: str, machine: Directory) -> None:
+    if not _exists(machine, path):
+        parent = os.path.dirname(path)
+        _make_parents(parent, machine)
+        machine.mkdir(path)
+        sync_directory(machine, parent)
 
 
-def _refuse_unless_vacant(location: str) -> None:
+def _exists(machine: Directory, path: str) -> bool:
+    try:
+        machine.stat(path)
+    except OSError:
+        return False
+    return True
+
+
+def _refuse_unless_vacant(location: str, machine: Directory) -> None:
     """Pass an empty directory, and what is left of an ``init`` that was interrupted: no config, no backups."""
     try:
-        names = set(os.listdir(location))
+        place = machine.enter(location)
     except NotADirectoryError:
         raise PathAlreadyExists(location) from None
-    if CONFIG in names:
-        raise RepositoryAlreadyExists(location)
-    if not names <= {temporary.DIRECTORY, *COLLECTIONS} or not all(
-        os.path.isdir(os.path.join(location, name)) for name in names
-    ):
-        raise PathAlreadyExists(location)
-    for collection in names - {temporary.DIRECTORY, "keys"}:  # a key without a config opens nothing
-        if any(files for _, _, files in os.walk(os.path.join(location, collection))):
+    try:
+        names = set(place.names())
+        if CONFIG in names:
+            raise RepositoryAlreadyExists(location)
+        if not names <= {temporary.DIRECTORY, *COLLECTIONS}:
             raise PathAlreadyExists(location)
+        for name in names:
+            # A key without a config opens nothing.
+            if not _is_vacant(place, name, files_allowed=name in (temporary.DIRECTORY, "keys")):
+                raise PathAlreadyExists(location)
+    finally:
+        place.leave()
 
 
-def _make_skeleton(root_fd: int) -> None:
+def _is_vacant(parent: Directory, name: str, *, files_allowed: bool) -> bool:
+    """Whether this is a directory, and no file, or only files that may be there, lies anywhere below it."""
+    try:
+        directory = parent.enter(name)
+    except NotADirectoryError:
+        return False
+    try:
+        return files_allowed or all(
+            entry.is_dir(follow_symlinks=False) and _is_vacant(directory, entry.name, files_allowed=False)
+            for entry in directory.scan()
+        )
+    finally:
+        directory.leave()
+
+
+def _make_skeleton(root: Directory) -> None:
     """All directories at once: a put need not make one, nor wait until it is durable."""
     for name in (temporary.DIRECTORY, *COLLECTIONS):
-        _make(name, root_fd)
+        _make(root, name)
     for name, sharded in COLLECTIONS.items():
         if sharded:
             for first in range(256):
-                _make(f"{name}/{first:02x}", root_fd)
-            sync_directory(name, root_fd)
-    sync_directory(".", root_fd)
+                _make(root, f"{name}/{first:02x}")
+            sync_directory(root, name)
+    sync_directory(root, ".")
 
 
-def _make(path: str, root_fd: int) -> None:
+def _make(root: Directory, path: str) -> None:
     try:
-        os.mkdir(path, dir_fd=root_fd)
+        root.mkdir(path)
     except FileExistsError:
         return

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 
+from bork.storage.filesystem import THIS_MACHINE
 from bork.storage.publishing import sync_directory
 
 
@@ -33,4 +34,4 @@ def write_private(path: str, data: bytes, *, exclusive: bool = False) -> None:
         if os.path.lexists(temp):
             os.unlink(temp)
         raise
-    sync_directory(directory)
+    sync_directory(THIS_MACHINE, directory)

@@ -8,28 +8,31 @@ from __future__ import annotations
 
 import contextlib
 import os
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from bork.storage.filesystem import Directory
 
 NAME = "tmp/reserve"
 LENGTH = 4 << 20  # bytes: a generation of 100,000 packs
 ROOM_MIN = 16 * LENGTH  # bytes; with less left, the space is worth more to the user than to us
 
 
-def use(root_fd: int) -> None:
+def use(root: Directory) -> None:
     """Remove the file. Best effort: then the put fails again, and says why."""
     with contextlib.suppress(OSError):
-        os.unlink(NAME, dir_fd=root_fd)
+        root.unlink(NAME)
 
 
-def keep(root_fd: int) -> None:
+def keep(root: Directory) -> None:
     """Make the file if it is not there and there is room enough. Best effort."""
     with contextlib.suppress(OSError):
-        status = os.fstatvfs(root_fd)
-        if status.f_bavail * status.f_frsize < ROOM_MIN:
+        if root.free_bytes() < ROOM_MIN:
             return
-        fd = os.open(NAME, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o666, dir_fd=root_fd)
+        fd = root.open(NAME, os.O_WRONLY | os.O_CREAT | os.O_EXCL)
         try:
-            os.posix_fallocate(fd, 0, LENGTH)
+            root.allocate(fd, LENGTH)
         except OSError:
-            os.unlink(NAME, dir_fd=root_fd)
+            root.unlink(NAME)
         finally:
-            os.close(fd)
+            root.close(fd)

@@ -19,56 +19,60 @@ from __future__ import annotations
 import fcntl
 import os
 import re
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from bork.storage.filesystem import Directory
 
 DIRECTORY = "tmp"
 _NAME = re.compile(r"[0-9]+-[0-9a-f]{32}", re.ASCII)
 _ATTEMPTS = 100  # losing the race with a sweep even twice in a row is unheard of
 
 
-def open_temporary(root_fd: int) -> tuple[int, str]:
-    """A new, empty, locked file in the directory ``root_fd``: its descriptor, and its path below that directory.
+def open_temporary(root: Directory) -> tuple[int, str]:
+    """A new, empty, locked file in a store's directory: its descriptor, and its path below that directory.
 
     Raises: OSError.
     """
     for _ in range(_ATTEMPTS):
         path = f"{DIRECTORY}/{os.getpid()}-{os.urandom(16).hex()}"
-        fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o666, dir_fd=root_fd)
+        fd = root.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL)
         try:
-            fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            if os.fstat(fd).st_nlink == 1:
+            root.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            if root.fstat(fd).st_nlink == 1:
                 return fd, path
         except BlockingIOError:
             pass  # a sweep holds it, and will remove it
         except OSError:
-            if os.fstat(fd).st_nlink == 1:
+            if root.fstat(fd).st_nlink == 1:
                 return fd, path  # no flock here: nobody else has one either, so no sweep removes it
         except BaseException:
-            os.close(fd)
+            root.close(fd)
             raise
-        os.close(fd)
+        root.close(fd)
     raise TimeoutError("no temporary file could be made")
 
 
-def sweep(root_fd: int) -> None:
+def sweep(root: Directory) -> None:
     """Remove the files of writers that no longer live. Raises: OSError."""
-    directory_fd = os.open(DIRECTORY, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC, dir_fd=root_fd)
+    directory = root.enter(DIRECTORY)
     try:
-        for name in os.listdir(directory_fd):
+        for name in directory.names():
             if _NAME.fullmatch(name):
-                _remove_if_abandoned(directory_fd, name)
+                _remove_if_abandoned(directory, name)
     finally:
-        os.close(directory_fd)
+        directory.leave()
 
 
-def _remove_if_abandoned(directory_fd: int, name: str) -> None:
+def _remove_if_abandoned(directory: Directory, name: str) -> None:
     try:
-        fd = os.open(name, os.O_RDWR | os.O_CLOEXEC | os.O_NOFOLLOW, dir_fd=directory_fd)
+        fd = directory.open(name, os.O_RDWR | os.O_NOFOLLOW)
     except OSError:
         return  # published or removed meanwhile, or not ours
     try:
-        fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        os.unlink(name, dir_fd=directory_fd)
+        directory.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        directory.unlink(name)
     except OSError:
         return  # its writer lives, or removed it just now
     finally:
-        os.close(fd)
+        directory.close(fd)
