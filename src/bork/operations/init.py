@@ -62,6 +62,7 @@ def run(access: Access, options: InitOptions) -> InitOutcome:
         if place is not None:
             key_location = place.add(seal_slot(keys, access.passphrases.new(place.location), access.kdf_cost))
         repository.publish_config()
+        repository.keep_reserve()
         security.remember(access, repository)
     finally:
         store.close()
