@@ -120,7 +120,7 @@ def payloads() -> object:
 
 
 def packs() -> object:
-    """Two packs and the index of both, whole. The second chunk stands in both packs and is listed once."""
+    """Two packs and the index of both, whole. The second chunk stands in both packs and is listed for both."""
     maker = Maker(SECRETS)
     text = b"one chunk" * 30
     zipped = Draft(CONTENT, (text,), codec=3, payload=zlib.compress(text, 6), padding=7)

@@ -108,7 +108,7 @@ def test_an_unknown_value_in_the_config_is_refused(old: str, new: str, why: str,
 
 # ---- packs -------------------------------------------------------------------------------------------------------
 
-HEADERS = [(8, 2, "version 2"), (9, 5, "kind 5"), (10, 4, "suite 4"), (11, 1, "parity scheme 1"), (14, 1, "reserved")]
+HEADERS = [(8, 2, "version 2"), (9, 6, "kind 6"), (10, 4, "suite 4"), (11, 1, "parity scheme 1"), (14, 1, "reserved")]
 
 
 @pytest.mark.parametrize(("at", "value", "why"), HEADERS, ids=[why for _, _, why in HEADERS])
@@ -268,7 +268,7 @@ def test_a_handmade_encrypted_repository_is_read(bork: Bork, tmp_path: Path) -> 
 # ---- names -------------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("name", ["sessions/" + "0" * 64, "gc/1", "lost+found/x", "packs/zz/x", "archives/README"])
+@pytest.mark.parametrize("name", ["sessions/" + "0" * 63, "gc/1", "lost+found/x", "packs/zz/x", "archives/README"])
 def test_what_is_no_object_is_neither_read_nor_removed(name: str, bork: Bork, tmp_path: Path) -> None:
     repository = handmade(tmp_path / "repository", [ITEM])
     (repository / name).parent.mkdir(parents=True, exist_ok=True)

@@ -8,11 +8,14 @@ from typing import NamedTuple
 import pytest
 
 from bork.archive import head
+from bork.archive.generation import Generation
 from bork.archive.head import ArchiveHead, ArchiveStats
 from bork.crypto.modes import MODES
+from bork.operations import sessions
 from bork.repository import config
 from bork.repository.config import RepositoryConfig
-from bork.repository.layout import RepositoryId
+from bork.repository.layout import PackId, RepositoryId, SessionId
+from bork.repository.session import SessionRecord
 from bork.storage.names import is_object_name
 from tests.format.places import PAGES, REPOSITORIES, ROOT, vector
 from tests.format.rust_constants import Number, constants, text_constants
@@ -188,8 +191,36 @@ def test_the_lines_of_a_config_are_those_of_the_code() -> None:
 def test_the_names_of_objects_are_those_of_the_code() -> None:
     for row in table_of("README.md", "object"):
         name = row["name"].strip("`").replace("<64 digits>", "0" * 64).replace("<2 digits>", "00")
-        is_reserved = row["page"] == "[sessions.md](sessions.md)"
-        assert is_object_name(name.replace("<number>", "1")) != is_reserved, row["name"]
+        assert is_object_name(name.replace("<16 digits>", "0" * 16)), row["name"]
+
+
+def test_the_fields_of_a_session_are_those_of_the_code() -> None:
+    documented = [row["field"].strip("`") for row in table_of("sessions.md", "field")]
+    assert documented == sorted([*(field.name for field in fields(SessionRecord)), "version"])
+    in_the_way = {
+        row["role"].strip("`"): set(re.findall("`([a-z]+)`", row["waits for"]))
+        for row in table_of("sessions.md", "role")
+    }
+    assert in_the_way == {role: set(others) for role, others in sessions._IN_THE_WAY.items()}
+
+
+def test_a_generation_is_laid_out_as_the_page_says() -> None:
+    header, record = (
+        table.rows for table in OFFSETS if table.page == "sessions.md" and table.rows[0]["field"] != "header"
+    )
+    encoded = Generation(7, {PackId(bytes([9] * 32)): 5}, frozenset({SessionId(bytes([8] * 32))})).encode()
+    at = {row["field"]: slice(int(row["offset"]), int(row["offset"]) + int(row["size"])) for row in header}
+    assert encoded[at["magic"]] == header[0]["meaning"].strip("`").encode()
+    assert [int.from_bytes(encoded[at[name]], "little") for name in ("version", "packs", "fenced", "honoured")] == [
+        1,
+        1,
+        1,
+        0,
+    ]
+    first = encoded[at["reserved"].stop :]
+    at = {row["field"]: slice(int(row["offset"]), int(row["offset"]) + int(row["size"])) for row in record}
+    assert (int.from_bytes(first[at["generation"]], "little"), first[at["pack"]]) == (5, bytes([9] * 32))
+    assert first[at["pack"].stop :] == bytes([8] * 32)
 
 
 # ---- the pages themselves ----------------------------------------------------------------------------------------

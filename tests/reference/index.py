@@ -30,7 +30,7 @@ class Table:
 
     packs: dict[bytes, int]  # names and lengths
     superseded: tuple[bytes, ...]  # names of index objects
-    places: dict[bytes, Place]  # by chunk id
+    copies: tuple[tuple[bytes, Place], ...]  # chunk id, and where a copy of it is
 
 
 def open_index(secrets: Secrets, data: bytes) -> bytes:
@@ -64,16 +64,16 @@ def read_table(data: bytes) -> Table:
         if offset + record.stored > packs[pack][1]:
             raise Refused("index: an object lies outside its pack")
         objects.append((pack, 0 if last is None else last[1] + 1, offset, record))
-    places: dict[bytes, Place] = {}
-    previous = b""
+    copies: list[tuple[bytes, Place]] = []
+    previous = (b"", -1)
     for _ in range(chunks_count):
         name, target, start, length = cursor.take(ID_LENGTH), cursor.number(4), cursor.number(4), cursor.number(4)
-        if name <= previous:
+        if (name, target) <= previous:
             raise Refused("index: the chunks are not sorted")
         if target >= objects_count or start + length > objects[target][3].plain:
             raise Refused("index: a chunk lies outside its object")
         pack, number, offset, record = objects[target]
-        places[name] = Place(packs[pack][0], number, offset, record, start, length)
-        previous = name
+        copies.append((name, Place(packs[pack][0], number, offset, record, start, length)))
+        previous = (name, target)
     cursor.finish()
-    return Table(dict(packs), superseded, places)
+    return Table(dict(packs), superseded, tuple(copies))

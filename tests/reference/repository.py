@@ -10,6 +10,7 @@ from blake3 import blake3
 
 from tests.reference.binary import Refused
 from tests.reference.config import read_config
+from tests.reference.generation import Generation, open_generation
 from tests.reference.head import Head, open_head
 from tests.reference.index import Place, open_index, read_table
 from tests.reference.item import SLICES_PER_LIST_MAX, Item, Slice, read_item, read_slices
@@ -34,6 +35,7 @@ class Repository:
         self.opened: OrderedDict[tuple[bytes, int], bytes] = OrderedDict()
         self.warnings: list[str] = []
         self.places = self._locate()
+        self.generation = self._newest_generation()
 
     # ---- what is there -------------------------------------------------------------------------------------------
 
@@ -66,6 +68,15 @@ class Repository:
             raise Refused("config: this repository has its key in a file, name it with --key-file")
         return open_first((self.get("keys", name) for name in self.names("keys")), passphrase(), self.config.id)
 
+    def _newest_generation(self) -> Generation:
+        """What the newest generation says; there may be none."""
+        paths = (self.path / "gc").glob("*")
+        numbers = [int(path.name, 16) for path in paths if re.fullmatch("[0-9a-f]{16}", path.name)]
+        if not numbers:
+            return Generation()
+        number = max(numbers)
+        return open_generation(self.secrets, number, (self.path / "gc" / f"{number:016x}").read_bytes())
+
     # ---- chunks --------------------------------------------------------------------------------------------------
 
     def _locate(self) -> dict[bytes, Place]:
@@ -79,7 +90,7 @@ class Repository:
                 self.warnings.append(f"indexes/{name.hex()} is not used: {refusal}")
                 continue
             known |= table.packs.keys()
-            places |= {chunk: place for chunk, place in table.places.items() if place.pack in packs}
+            places |= {chunk: place for chunk, place in table.copies if place.pack in packs}
         for name in sorted(packs - known):
             try:
                 places |= self.pack_places(name)
@@ -146,6 +157,7 @@ class Repository:
     def archives(self) -> list[Head]:
         """The heads of all archives, in the order of their commits."""
         heads = [self._head(name) for name in self.names("archives")]
+        heads = [head for head in heads if not self.generation.makes_void(head.object_name, head.fields["session"])]
         return sorted(heads, key=lambda head: (head.sequence, head.start_ns, head.object_name))
 
     def archive(self, name: str) -> Head:
@@ -153,7 +165,10 @@ class Repository:
         object_name = self.secrets.archive_name(name.encode("utf-8", "surrogateescape"))
         if not self._path("archives", object_name).exists():
             raise Refused(f"archive {name}: there is none")
-        return self._head(object_name)
+        head = self._head(object_name)
+        if self.generation.makes_void(object_name, head.fields["session"]):
+            raise Refused(f"archive {name}: its writer was fenced before it was complete")
+        return head
 
     def _head(self, object_name: bytes) -> Head:
         return open_head(self.secrets, object_name, self._path("archives", object_name).read_bytes())

@@ -12,13 +12,13 @@ from tests.reference.keys import Secrets
 MAGIC = b"BORKPACK"
 HEADER_LENGTH = 64
 TAG_LENGTH = 16
-DATA, METADATA, INDEX, HEAD = 1, 2, 3, 4
+DATA, METADATA, INDEX, HEAD, GENERATION = 1, 2, 3, 4, 5
 AES_256_GCM, CHACHA20_POLY1305, KEYED_BLAKE3 = 1, 2, 3
 
 
 @dataclass(frozen=True, slots=True)
 class Header:
-    """The first 64 bytes of packs, index objects and archive heads."""
+    """The first 64 bytes of packs, index objects, archive heads and generations."""
 
     kind: int
     suite: int
@@ -37,7 +37,7 @@ def read_header(data: bytes) -> Header:
     cursor = Cursor(data[:HEADER_LENGTH], "file header")
     cursor.expect(MAGIC)
     cursor.known("version", 1, [1])
-    kind = cursor.known("kind", 1, [DATA, METADATA, INDEX, HEAD])
+    kind = cursor.known("kind", 1, [DATA, METADATA, INDEX, HEAD, GENERATION])
     suite = cursor.known("suite", 1, [AES_256_GCM, CHACHA20_POLY1305, KEYED_BLAKE3])
     cursor.known("parity scheme", 1, [0])
     epoch = cursor.number(2)

@@ -48,10 +48,10 @@ def verify_pack(repository: Repository, name: bytes) -> dict[bytes, Place]:
 def verify_index(repository: Repository, name: bytes, contents: dict[bytes, dict[bytes, Place]]) -> None:
     """An index says nothing else than the packs that it names, and leaves nothing of them out."""
     table = read_table(open_index(repository.secrets, repository.get("indexes", name)))
-    listed = {chunk for pack in table.packs for chunk in contents.get(pack, {})}
-    if not table.packs.keys() - contents.keys() and listed != table.places.keys():
+    held = {(chunk, pack) for pack in table.packs for chunk in contents.get(pack, {})}
+    if not table.packs.keys() - contents.keys() and held != {(chunk, place.pack) for chunk, place in table.copies}:
         raise Refused("it does not list exactly the chunks of its packs")
-    for chunk, place in table.places.items():
+    for chunk, place in table.copies:
         if place.pack in contents and contents[place.pack].get(chunk) != place:
             raise Refused(f"chunk {chunk.hex()} is not where it says")
 

@@ -209,18 +209,18 @@ class Maker:
 
 def encode_table(packs: Sequence[tuple[bytes, int, list[PackedObject]]], superseded: Sequence[bytes] = ()) -> bytes:
     """The plaintext of an index object."""
-    objects, chunks = b"", dict[bytes, bytes]()
+    objects, chunks = b"", list[tuple[bytes, int, bytes]]()
     count = 0
     for place, (_, _, contents) in enumerate(packs):
         for each in contents:
             objects += number(place) + number(each.offset) + each.record.encode()
             for chunk, start, length in spans(each.chunks):
-                chunks.setdefault(chunk, chunk + number(count) + number(start) + number(length))
+                chunks.append((chunk, count, chunk + number(count) + number(start) + number(length)))
             count += 1
     counts = [len(packs), len(superseded), count, len(chunks)]
     out = (TABLE_MAGIC + number(1) + b"".join(map(number, counts))).ljust(TABLE_HEADER_LENGTH, b"\0")
     out += b"".join(name + number(length, 8) for name, length, _ in packs) + b"".join(superseded)
-    return out + objects + b"".join(chunks[name] for name in sorted(chunks))
+    return out + objects + b"".join(record for _, _, record in sorted(chunks))
 
 
 def to_canonical_json(values: dict[str, object]) -> bytes:
