@@ -202,8 +202,12 @@ def load(command: str) -> ModuleType:  # noqa: C901 (a table, in a form that the
             from bork.cli.commands import check as module
         case "compact":
             from bork.cli.commands import compact as module
+        case "config":
+            from bork.cli.commands import config as module
         case "create":
             from bork.cli.commands import create as module
+        case "delete":
+            from bork.cli.commands import delete as module
         case "extract":
             from bork.cli.commands import extract as module
         case "help":
@@ -220,6 +224,10 @@ def load(command: str) -> ModuleType:  # noqa: C901 (a table, in a form that the
             from bork.cli.commands import key_import as module
         case "list":
             from bork.cli.commands import list as module
+        case "prune":
+            from bork.cli.commands import prune as module
+        case "rename":
+            from bork.cli.commands import rename as module
         case "version":
             from bork.cli.commands import version as module
         case _:

@@ -223,6 +223,21 @@ ARCHIVE_FILTERS: tuple[Option, ...] = (
     ),
 )
 
+# Of commands that delete archives. ``quick_stats`` and ``stats`` exclude each other.
+STATS: tuple[Option, ...] = (
+    Option(("-s", "--stats"), "stats", "print statistics for the deleted archives"),
+    Option(("--quick-stats",), "quick_stats", "print only statistics of what was deleted, not of the repository"),
+)
+SAVE_SPACE = Option(("--save-space",), "save_space", "accepted for compatibility: no more space is needed anyway")
+CHECKPOINT_INTERVAL = Option(
+    ("-c", "--checkpoint-interval"),
+    "checkpoint_interval",
+    "accepted for compatibility: each deletion is final by itself",
+    "SECONDS",
+    values.integer,
+    1800,
+)
+
 NUMERIC_OWNER_DEPRECATED = "Use --numeric-ids instead."
 NOBSDFLAGS_DEPRECATED = "Use --noflags instead."
 

@@ -12,13 +12,13 @@ import os
 from typing import TYPE_CHECKING
 
 from bork.errors import ObjectExists, ObjectMissing
-from bork.storage import holding, reserve, temporary
+from bork.storage import holding, removing, reserve, temporary
 from bork.storage.base import Hold, Store
 from bork.storage.descriptors import Descriptors
 from bork.storage.faults import storage_error, truncated
 from bork.storage.filesystem import THIS_MACHINE
 from bork.storage.holding import LocalHold
-from bork.storage.names import COLLECTIONS, ObjectName, checked, checked_collection, is_object_name
+from bork.storage.names import COLLECTIONS, REMOVAL_ORDER, ObjectName, checked, checked_collection, is_object_name
 from bork.storage.place import make_place, open_place
 from bork.storage.publishing import make_directory, publish_new, publish_over, sync_directory
 from bork.storage.writing import write_whole
@@ -203,6 +203,16 @@ class LocalStore(Store):
             if fault.errno == errno.ENOSYS:
                 return None
             raise storage_error(fault, self.location, "measure", "its free space") from fault
+
+    def destroy(self) -> bool:
+        try:
+            for collection in REMOVAL_ORDER:
+                removing.remove_objects([name for name, _ in self.list(collection)], self._root_fd)
+                if collection == REMOVAL_ORDER[0]:  # durably, before anything that they refer to
+                    removing.sync_collection(collection, self._root_fd)
+            return removing.remove_place(self.location, self._root_fd)
+        except OSError as fault:
+            raise storage_error(fault, self.location, "remove", "the repository") from fault
 
     def sweep(self) -> None:
         try:

@@ -7,7 +7,9 @@ A new command is a line in ``COMMANDS`` and a module of the same name, with ``_`
 COMMANDS: dict[str, str] = {
     "check": "verify repository",
     "compact": "compact segment files / free space in repo",
+    "config": "get and set configuration values",
     "create": "create backup",
+    "delete": "delete archive",
     "extract": "extract archive contents",
     "help": "extra help",
     "info": "show repository or archive information",
@@ -16,6 +18,8 @@ COMMANDS: dict[str, str] = {
     "key export": "export repository key for backup",
     "key import": "import repository key from backup",
     "list": "list archive or repository contents",
+    "prune": "prune archives",
+    "rename": "rename archive",
     "version": "display the version",
 }
 
@@ -29,18 +33,14 @@ NOT_AVAILABLE: frozenset[str] = frozenset(
     (
         "benchmark",
         "break-lock",
-        "config",
         "debug",
-        "delete",
         "diff",
         "export-tar",
         "import-tar",
         "key export-related-secrets",
         "key migrate-to-repokey",
         "mount",
-        "prune",
         "recreate",
-        "rename",
         "serve",
         "umount",
         "upgrade",
