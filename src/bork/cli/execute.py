@@ -165,6 +165,8 @@ class _Run:
             profiled(profile, module.run, invocation)
         else:
             module.run(invocation)
+        if invocation.exit_code is not None:
+            return invocation.exit_code
         return invocation.warnings.exit_code(modern=self.environment.modern_exit_codes())
 
     def _overview(self, line: parser.CommandLine) -> int:
@@ -198,6 +200,8 @@ def load(command: str) -> ModuleType:  # noqa: C901 (a table, in a form that the
     module: ModuleType
     # Late: a command pays for nothing that belongs to another one.
     match command:
+        case "break-lock":
+            from bork.cli.commands import break_lock as module
         case "check":
             from bork.cli.commands import check as module
         case "compact":
@@ -230,6 +234,8 @@ def load(command: str) -> ModuleType:  # noqa: C901 (a table, in a form that the
             from bork.cli.commands import rename as module
         case "version":
             from bork.cli.commands import version as module
+        case "with-lock":
+            from bork.cli.commands import with_lock as module
         case _:
             raise AssertionError(f"{command} is in {list(COMMANDS)}, but has no module")
     return module

@@ -50,6 +50,7 @@ class Invocation:
         self.environment = environment
         self.signals = signals
         self.warnings = Warnings()
+        self.exit_code: int | None = None  # of a program that the command has run; None: by the warnings
 
     def fail(self, message: str) -> NoReturn:
         """Refuse the command line: one line, exit code 2."""

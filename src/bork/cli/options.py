@@ -56,6 +56,7 @@ class Command(NamedTuple):
     epilog: str = ""
     required: tuple[str, ...] = ()  # dests of options that must be given
     may_bypass_lock: bool = False
+    verbatim_behind: str = ""  # dest of a positional: all words behind it are arguments, whatever they look like
     rest_is_command_if: tuple[str, ...] = ()  # flags after which the PATHs are a command line of their own
 
     def all_options(self) -> tuple[Option, ...]:

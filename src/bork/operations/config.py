@@ -60,7 +60,7 @@ def change(access: Access, name: str, value: int | None) -> None:
     setting = SETTINGS[name]
     if setting.change is None:
         raise CommandError(f"{name} was fixed when the repository was made, and cannot be changed.")
-    with open_repository(access, needs_key=False) as opened:
+    with open_repository(access, needs_key=False, role="writer") as opened:
         config = opened.repository.config
         changed = setting.change(config, setting.default if value is None else value)
         if changed != config:

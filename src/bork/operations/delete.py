@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from bork.operations.totals import DeletedTotals
     from bork.repository.layout import HeadId, RepositoryId
     from bork.repository.repository import Repository
+    from bork.repository.session import Role
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,7 +70,7 @@ def archives(access: Access, options: DeleteOptions, events: EventSink, tell: Ca
     Raises: IntegrityError, if a named archive is damaged, without ``force``: nothing was deleted then; AppendOnly;
     CancelledByUser between two archives; and as ``open_repository``.
     """
-    with open_repository(access) as opened:
+    with open_repository(access, role="reader" if options.dry_run else "deleter") as opened:
         repository, keys = opened.repository, opened.keys
         if not options.dry_run:
             repository.require_deletable()
@@ -163,12 +164,15 @@ def loss(access: Access, *, names: bool) -> Loss:
 
 
 def repository(access: Access, options: RepositoryDeleteOptions) -> bool:
-    """Remove a repository, without asking; what this user remembers of it; and its cache. Key files stay.
+    """Remove a repository, without asking, with its cache and what this user remembers of it. Key files stay.
+
+    Waits until nobody else is at work in it.
 
     False: something that is not of Bork lies in the directory of the repository, which stays with it.
     Raises: as ``loss``; StorageError; CacheFault.
     """
-    with open_repository(access, needs_key=False) as opened:
+    role: Role = "reader" if options.cache_only else "exclusive"
+    with open_repository(access, needs_key=False, role=role) as opened:
         is_gone = opened.repository.destroy() if not options.cache_only else True
         if not options.cache_only and not options.keep_security_info:
             _remove_tree(security.directory(access, opened.repository))

@@ -87,7 +87,7 @@ def run(
     archives; and as ``open_repository``.
     """
     options.policy.require_rules()
-    with open_repository(access) as opened:
+    with open_repository(access, role="reader" if options.dry_run else "deleter") as opened:
         repository = opened.repository
         if not options.dry_run:
             repository.require_deletable()

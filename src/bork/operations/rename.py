@@ -23,10 +23,10 @@ if TYPE_CHECKING:
 def run(access: Access, old: ArchiveName, new: ArchiveName) -> ArchiveEntry:
     """The archive under its new name: everything but the name, and the fingerprint that follows from it, is the same.
 
-    Raises: ArchiveDoesNotExist; ArchiveAlreadyExists, also if ``new`` is ``old``; AppendOnly; IntegrityError; and as
-    ``open_repository``.
+    Raises: ArchiveDoesNotExist; ArchiveAlreadyExists, also if ``new`` is ``old``; AppendOnly; IntegrityError;
+    SessionBroken, then the archive may have both names; and as ``open_repository``.
     """
-    with open_repository(access) as opened:
+    with open_repository(access, role="writer") as opened:
         repository, keys = opened.repository, opened.keys
         repository.require_deletable()
         entry = find_archive(repository, keys, old)
@@ -35,9 +35,11 @@ def run(access: Access, old: ArchiveName, new: ArchiveName) -> ArchiveEntry:
             raise ArchiveAlreadyExists(new)
         sealed = keys.seal_head(name_bytes(new), replace(entry.head, name=new).encode())
         renamed = open_head(keys, head, sealed)  # nothing counts as stored that has not been opened again
+        opened.at_work.verify()
         try:
             repository.put_head(head, sealed)
         except ObjectExists:
             raise ArchiveAlreadyExists(new) from None
+        opened.at_work.verify()  # whoever broke it may not have seen the new head: the old one stays
         delete_archive(repository, entry)
         return renamed

@@ -5,6 +5,7 @@ A new command is a line in ``COMMANDS`` and a module of the same name, with ``_`
 """
 
 COMMANDS: dict[str, str] = {
+    "break-lock": "break repository and cache locks",
     "check": "verify repository",
     "compact": "compact segment files / free space in repo",
     "config": "get and set configuration values",
@@ -21,6 +22,7 @@ COMMANDS: dict[str, str] = {
     "prune": "prune archives",
     "rename": "rename archive",
     "version": "display the version",
+    "with-lock": "run user command with lock held",
 }
 
 # What stands before a second word: ``bork key export``.
@@ -32,7 +34,6 @@ GROUPS: dict[str, str] = {
 NOT_AVAILABLE: frozenset[str] = frozenset(
     (
         "benchmark",
-        "break-lock",
         "debug",
         "diff",
         "export-tar",
@@ -44,6 +45,5 @@ NOT_AVAILABLE: frozenset[str] = frozenset(
         "serve",
         "umount",
         "upgrade",
-        "with-lock",
     )
 )

@@ -67,6 +67,8 @@ def run(invocation: Invocation) -> None:
     if chooses and names:
         raise CommandError("Mixing archive filters and explicitly named archives is not supported.")
     of_archives = bool(chooses or names)
+    if of_archives and not names and invocation.expanded("prefix") == "":
+        raise CommandError("An empty --prefix would delete every archive. Use --glob-archives '*' to say that.")
     _refuse_contradictions(invocation, of_archives=of_archives)
     access = invocation.access(location)
     if of_archives:
