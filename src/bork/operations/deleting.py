@@ -27,7 +27,7 @@ def delete_archive(repository: Repository, entry: ArchiveEntry) -> bool:
 
     The look before the deletion costs one small read. It cannot close the gap to an archive that is deleted and made
     anew under the same name in the very same moment, and makes it as short as the store is fast.
-    Raises: AppendOnly, StorageError.
+    Raises: StorageError.
     """
     try:
         if digest(repository.get_head(entry.object)) != entry.id:

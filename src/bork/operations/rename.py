@@ -11,8 +11,9 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from bork.errors import ArchiveAlreadyExists, ObjectExists
+from bork.operations.committing import seal, withdraw_unless_at_work
 from bork.operations.deleting import delete_archive
-from bork.operations.heads import ArchiveEntry, find_archive, head_id, name_bytes, open_head
+from bork.operations.heads import ArchiveEntry, find_archive, head_id
 from bork.operations.opening import open_repository
 
 if TYPE_CHECKING:
@@ -21,25 +22,26 @@ if TYPE_CHECKING:
 
 
 def run(access: Access, old: ArchiveName, new: ArchiveName) -> ArchiveEntry:
-    """The archive under its new name: everything but the name, and the fingerprint that follows from it, is the same.
+    """The archive under its new name. Everything that its maker said of it is the same but the name, and so the
+    fingerprint; the session is that of the renaming, for it is what the new head stands and falls with.
 
     Raises: ArchiveDoesNotExist; ArchiveAlreadyExists, also if ``new`` is ``old``; AppendOnly; IntegrityError;
-    SessionBroken, then the archive may have both names; and as ``open_repository``.
+    SessionBroken, then nothing has changed; and as ``open_repository``.
     """
     with open_repository(access, role="writer") as opened:
         repository, keys = opened.repository, opened.keys
         repository.require_deletable()
         entry = find_archive(repository, keys, old)
-        head = head_id(keys, new)
-        if head in repository.heads():  # before anything is sealed: the quota may be full
+        if head_id(keys, new) in repository.heads():  # before anything is sealed: the quota may be full
             raise ArchiveAlreadyExists(new)
-        sealed = keys.seal_head(name_bytes(new), replace(entry.head, name=new).encode())
-        renamed = open_head(keys, head, sealed)  # nothing counts as stored that has not been opened again
-        opened.at_work.verify()
+        session = opened.at_work
+        head = replace(entry.head, name=new, session=session.id.hex(), generation=session.record.generation)
+        renamed, sealed = seal(keys, head)
+        session.verify()
         try:
-            repository.put_head(head, sealed)
+            repository.put_head(renamed.object, sealed)
         except ObjectExists:
             raise ArchiveAlreadyExists(new) from None
-        opened.at_work.verify()  # whoever broke it may not have seen the new head: the old one stays
+        withdraw_unless_at_work(opened, renamed)
         delete_archive(repository, entry)
         return renamed

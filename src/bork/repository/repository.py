@@ -162,8 +162,7 @@ class Repository:
         return self._store.get(layout.head_name(head))
 
     def delete_head(self, head: HeadId) -> None:
-        """Delete an archive; a compaction frees its space. Raises: AppendOnly, ObjectMissing, StorageError."""
-        self.require_deletable()
+        """Delete an archive; a compaction frees its space. Raises: ObjectMissing, StorageError."""
         self._store.delete(layout.head_name(head))
 
     def verify_head(self, head: HeadId) -> None:
@@ -259,7 +258,7 @@ class Repository:
         self._store.settle(layout.pack_name(pack) for pack in packs)
 
     def require_deletable(self) -> None:
-        """Raises: AppendOnly, if archives must stay."""
+        """For what deletes archives that were complete, before it begins. Raises: AppendOnly."""
         if self.config.append_only:
             raise AppendOnly(self.location)
 

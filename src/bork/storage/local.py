@@ -36,15 +36,16 @@ if TYPE_CHECKING:
 class LocalStore(Store):
     """Use ``open`` or ``create``. Its directory may be moved while it is open."""
 
-    def __init__(self, location: str, root: Directory) -> None:
+    def __init__(self, location: str, root: Directory, machine: Directory = THIS_MACHINE) -> None:
         super().__init__(location)
         self._root = root
+        self._machine = machine
         self._descriptors = Descriptors(root)
 
     @classmethod
     def open(cls, location: str, machine: Directory = THIS_MACHINE) -> LocalStore:
         """Raises: RepositoryDoesNotExist, InvalidRepository, PathPermissionDenied, StorageFault."""
-        return cls(location, open_place(location, machine))
+        return cls(location, open_place(location, machine), machine)
 
     @classmethod
     def create(cls, location: str, *, make_parent_dirs: bool = False, machine: Directory = THIS_MACHINE) -> LocalStore:
@@ -52,7 +53,7 @@ class LocalStore(Store):
 
         Raises: RepositoryAlreadyExists, PathAlreadyExists, ParentPathDoesNotExist, PathPermissionDenied, StorageError.
         """
-        return cls(location, make_place(location, machine, make_parent_dirs=make_parent_dirs))
+        return cls(location, make_place(location, machine, make_parent_dirs=make_parent_dirs), machine)
 
     def put_if_absent(self, name: ObjectName, data: Buffer) -> None:
         self._put(checked(name), data, publish_new)
@@ -207,10 +208,10 @@ class LocalStore(Store):
     def destroy(self) -> bool:
         try:
             for collection in REMOVAL_ORDER:
-                removing.remove_objects([name for name, _ in self.list(collection)], self._root_fd)
+                removing.remove_objects(self._root, [name for name, _ in self.list(collection)])
                 if collection == REMOVAL_ORDER[0]:  # durably, before anything that they refer to
-                    removing.sync_collection(collection, self._root_fd)
-            return removing.remove_place(self.location, self._root_fd)
+                    removing.sync_collection(self._root, collection)
+            return removing.remove_place(self._machine, os.path.abspath(self.location), self._root)
         except OSError as fault:
             raise storage_error(fault, self.location, "remove", "the repository") from fault
 

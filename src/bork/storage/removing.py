@@ -14,39 +14,40 @@ from bork.storage.publishing import sync_directory
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
+    from bork.storage.filesystem import Directory
     from bork.storage.names import ObjectName
 
 _NOT_EMPTY = (errno.ENOTEMPTY, errno.EEXIST)
 
 
-def remove_objects(names: Iterable[ObjectName], root_fd: int) -> None:
+def remove_objects(root: Directory, names: Iterable[ObjectName]) -> None:
     """Unlink objects; it is no error if one is gone. Not durable before the next sync. Raises: OSError."""
     for name in names:
         with contextlib.suppress(FileNotFoundError):
-            os.unlink(name, dir_fd=root_fd)
+            root.unlink(name)
 
 
-def sync_collection(collection: str, root_fd: int) -> None:
+def sync_collection(root: Directory, collection: str) -> None:
     """Make durable what ``remove_objects`` has done to a collection that is not sharded. Raises: OSError."""
     with contextlib.suppress(FileNotFoundError):
-        sync_directory(collection, root_fd)
+        sync_directory(root, collection)
 
 
-def remove_place(location: str, root_fd: int) -> bool:
+def remove_place(machine: Directory, location: str, root: Directory) -> bool:
     """Remove the directories of a store without objects, its config, and its own directory; whether all are gone.
 
     Raises: OSError.
     """
-    _empty_temporary(root_fd)
-    emptied = [_remove_directory(path, root_fd) for path in _skeleton()]
+    _empty_temporary(root)
+    emptied = [_remove_directory(root, path) for path in _skeleton()]
     with contextlib.suppress(FileNotFoundError):
-        os.unlink(CONFIG, dir_fd=root_fd)
-    sync_directory(".", root_fd)
-    if not all(emptied) or os.listdir(root_fd):
+        root.unlink(CONFIG)
+    root.sync()
+    if not all(emptied) or root.names():
         return False
-    os.rmdir(location)
+    machine.rmdir(location)
     with contextlib.suppress(PermissionError):  # the directory above may be one that we cannot list
-        sync_directory(os.path.dirname(os.path.abspath(location)))
+        sync_directory(machine, os.path.dirname(location))
     return True
 
 
@@ -58,9 +59,9 @@ def _skeleton() -> Iterable[str]:
     yield temporary.DIRECTORY
 
 
-def _remove_directory(path: str, root_fd: int) -> bool:
+def _remove_directory(root: Directory, path: str) -> bool:
     try:
-        os.rmdir(path, dir_fd=root_fd)
+        root.rmdir(path)
     except FileNotFoundError:
         return True
     except OSError as fault:
@@ -70,15 +71,15 @@ def _remove_directory(path: str, root_fd: int) -> bool:
     return True
 
 
-def _empty_temporary(root_fd: int) -> None:
+def _empty_temporary(root: Directory) -> None:
     """Whatever lies there is half of something, or a reserve."""
     try:
-        fd = os.open(temporary.DIRECTORY, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC, dir_fd=root_fd)
+        directory = root.enter(temporary.DIRECTORY)
     except FileNotFoundError:
         return
     try:
-        for name in os.listdir(fd):
+        for name in directory.names():
             with contextlib.suppress(FileNotFoundError, IsADirectoryError):
-                os.unlink(name, dir_fd=fd)
+                directory.unlink(name)
     finally:
-        os.close(fd)
+        directory.leave()

@@ -25,4 +25,4 @@ def run(invocation: Invocation) -> None:
 
     for seen in break_lock.run(access):
         state = "" if seen.is_certain else ", if it still lives"
-        invocation.console.log("info", f"Broke the lock of a {seen.record}{state}.")
+        invocation.console.log("info", f"Broke the lock of: {seen.record}{state}.")
