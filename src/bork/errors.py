@@ -16,6 +16,7 @@ Four families, because a caller acts differently on each::
     │   ├── PathAlreadyExists
     │   ├── ArchiveAlreadyExists
     │   ├── ArchiveDoesNotExist
+    │   ├── AppendOnly
     │   ├── NoPassphraseFailure
     │   ├── PasscommandFailure
     │   ├── PassphraseWrong
@@ -199,6 +200,13 @@ class ArchiveDoesNotExist(UsageError):
     advice = '"bork list REPO" shows the archives.'
     exit_code = 31
     msgid = "Archive.DoesNotExist"
+
+
+class AppendOnly(UsageError):
+    message = "The repository {location} is append-only: nothing may be deleted there."
+    fields = ("location",)
+    advice = 'If you may decide that, "bork config REPO append_only 0" changes it.'
+    msgid = "Repository.AppendOnly"
 
 
 class NoPassphraseFailure(UsageError):

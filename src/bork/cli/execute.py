@@ -165,6 +165,8 @@ class _Run:
             profiled(profile, module.run, invocation)
         else:
             module.run(invocation)
+        if invocation.exit_code is not None:
+            return invocation.exit_code
         return invocation.warnings.exit_code(modern=self.environment.modern_exit_codes())
 
     def _overview(self, line: parser.CommandLine) -> int:
@@ -198,12 +200,18 @@ def load(command: str) -> ModuleType:  # noqa: C901 (a table, in a form that the
     module: ModuleType
     # Late: a command pays for nothing that belongs to another one.
     match command:
+        case "break-lock":
+            from bork.cli.commands import break_lock as module
         case "check":
             from bork.cli.commands import check as module
         case "compact":
             from bork.cli.commands import compact as module
+        case "config":
+            from bork.cli.commands import config as module
         case "create":
             from bork.cli.commands import create as module
+        case "delete":
+            from bork.cli.commands import delete as module
         case "extract":
             from bork.cli.commands import extract as module
         case "help":
@@ -220,8 +228,14 @@ def load(command: str) -> ModuleType:  # noqa: C901 (a table, in a form that the
             from bork.cli.commands import key_import as module
         case "list":
             from bork.cli.commands import list as module
+        case "prune":
+            from bork.cli.commands import prune as module
+        case "rename":
+            from bork.cli.commands import rename as module
         case "version":
             from bork.cli.commands import version as module
+        case "with-lock":
+            from bork.cli.commands import with_lock as module
         case _:
             raise AssertionError(f"{command} is in {list(COMMANDS)}, but has no module")
     return module

@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from bork.operations.access import Access
     from bork.operations.events import LogLevel
     from bork.operations.selection import ArchiveFilter, ItemLines
+    from bork.operations.totals import DeletedTotals
 
 
 class Invocation:
@@ -49,6 +50,7 @@ class Invocation:
         self.environment = environment
         self.signals = signals
         self.warnings = Warnings()
+        self.exit_code: int | None = None  # of a program that the command has run; None: by the warnings
 
     def fail(self, message: str) -> NoReturn:
         """Refuse the command line: one line, exit code 2."""
@@ -172,6 +174,23 @@ class Invocation:
             for fault in damaged[1:]:
                 self.console.log("error", str(fault), msgid=fault.msgid)
             raise damaged[0]
+
+    def wants_stats(self) -> bool:
+        """``--stats`` or ``--quick-stats`` of a command that deletes; with ``--dry-run`` there are none."""
+        option = "--quick-stats" if self.values.flag("quick_stats") else "--stats"
+        if not (self.values.flag("stats") or self.values.flag("quick_stats")):
+            return False
+        if self.values.flag("dry_run"):
+            self.console.talk(f"Ignoring {option}. It is not supported when using --dry-run.")
+            return False
+        return True
+
+    def show_deleted(self, totals: DeletedTotals) -> None:
+        """The block of ``--stats``."""
+        from bork.cli import report  # late: only for who wants to see it
+        from bork.cli.output.console import STATS
+
+        self.console.log_lines(report.deleted(totals, iec=self.console.iec), name=STATS)
 
     def archive_filter(self) -> ArchiveFilter:
         """``--prefix``, ``--glob-archives``, ``--sort-by``, ``--first``, ``--last``, ``--consider-checkpoints``."""

@@ -56,6 +56,7 @@ class Command(NamedTuple):
     epilog: str = ""
     required: tuple[str, ...] = ()  # dests of options that must be given
     may_bypass_lock: bool = False
+    verbatim_behind: str = ""  # dest of a positional: all words behind it are arguments, whatever they look like
     rest_is_command_if: tuple[str, ...] = ()  # flags after which the PATHs are a command line of their own
 
     def all_options(self) -> tuple[Option, ...]:
@@ -221,6 +222,21 @@ ARCHIVE_FILTERS: tuple[Option, ...] = (
         0,
         excludes="first",
     ),
+)
+
+# Of commands that delete archives. ``quick_stats`` and ``stats`` exclude each other.
+STATS: tuple[Option, ...] = (
+    Option(("-s", "--stats"), "stats", "print statistics for the deleted archives"),
+    Option(("--quick-stats",), "quick_stats", "print only statistics of what was deleted, not of the repository"),
+)
+SAVE_SPACE = Option(("--save-space",), "save_space", "accepted for compatibility: no more space is needed anyway")
+CHECKPOINT_INTERVAL = Option(
+    ("-c", "--checkpoint-interval"),
+    "checkpoint_interval",
+    "accepted for compatibility: each deletion is final by itself",
+    "SECONDS",
+    values.integer,
+    1800,
 )
 
 NUMERIC_OWNER_DEPRECATED = "Use --numeric-ids instead."

@@ -143,15 +143,24 @@ class _Parser:
     def _take_options(self, words: Sequence[str]) -> Iterator[tuple[str, bool]]:
         """Store options; yield what is none, and (marked) what looks like one but is not known."""
         queue = list(reversed(words))
+        left = self._positionals_before_the_rest()
         while queue:
             word = queue.pop()
-            if word == "--":
-                yield from ((rest, False) for rest in reversed(queue))
+            if word == "--" or left == 0:
+                rest = [*queue] if word == "--" else [*queue, word]
+                yield from ((each, False) for each in reversed(rest))
                 return
             if not self._is_option(word):
+                left -= 1
                 yield word, False
             elif not self._take_option(word, queue):
                 yield word, True
+
+    def _positionals_before_the_rest(self) -> int:
+        """After how many positionals the others are taken as they are; negative: never."""
+        dests = [positional.dest for positional in self.command.positionals]
+        behind = self.command.verbatim_behind
+        return dests.index(behind) + 1 if behind else -1
 
     def _is_option(self, word: str) -> bool:
         """As argparse decides it: neither ``-`` nor ``-1``; ``- *.o`` is a pattern, ``-e*.o *.a`` an option."""

@@ -5,12 +5,14 @@ from __future__ import annotations
 import os
 from typing import TYPE_CHECKING, NamedTuple
 
+from bork.cli.output.text import one_line
 from bork.cli.sizes import format_size
 from bork.cli.times import format_duration, format_time, iso
 
 if TYPE_CHECKING:
     from bork.archive.head import ArchiveHead
-    from bork.operations.totals import RepositoryTotals
+    from bork.operations.heads import ArchiveEntry
+    from bork.operations.totals import DeletedTotals, RepositoryTotals
 
 DASHES = "-" * 78
 HEADER = "                       Original size      Compressed size    Deduplicated size"
@@ -96,6 +98,21 @@ def created(location: str, archive: Archive, totals: Totals | None, *, iec: bool
     ]
     if totals is not None:
         lines += totals_lines(totals, iec=iec)
+    return "\n".join((*lines, DASHES))
+
+
+def archive_line(entry: ArchiveEntry) -> str:
+    """One archive in the lists of ``delete`` and ``prune``."""
+    name = one_line(entry.head.name.encode("utf-8", "surrogateescape"))
+    return f"{name:<36} {format_time(entry.head.time_ns)} [{entry.id.hex()}]"
+
+
+def deleted(totals: DeletedTotals, *, iec: bool) -> str:
+    """The block of ``delete --stats`` and ``prune --stats``."""
+    sizes = (format_size(-totals.original_size, iec=iec), format_size(-totals.compressed_size, iec=iec), "see compact")
+    lines = [DASHES, HEADER, f"{'Deleted data:':15} " + " ".join(f"{size:>20}" for size in sizes)]
+    if totals.left is not None:
+        lines += totals_lines(Totals.of(totals.left), iec=iec)
     return "\n".join((*lines, DASHES))
 
 

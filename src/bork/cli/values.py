@@ -103,6 +103,20 @@ def storage_quota(text: str) -> int:
     return quota
 
 
+_INTERVAL_UNITS_H = {"H": 1, "d": 24, "w": 24 * 7, "m": 24 * 31, "y": 24 * 365}
+
+
+def interval_h(text: str) -> int:
+    """``--keep-within``: ``12H``, ``3d``, ``2w``, ``6m`` (of 31 days), ``1y`` (of 365). Hours."""
+    number, unit = text[:-1], text[-1:]
+    if unit not in _INTERVAL_UNITS_H:
+        raise ValueError(f'Unexpected interval time unit "{unit}": expected one of {list(_INTERVAL_UNITS_H)!r}')
+    hours = int(number) * _INTERVAL_UNITS_H[unit] if number.isdecimal() else 0
+    if hours <= 0:
+        raise ValueError(f'Unexpected interval number "{number}": expected an integer greater than 0')
+    return hours
+
+
 def sort_keys(text: str) -> tuple[str, ...]:
     keys = tuple(text.split(","))
     for key in keys:

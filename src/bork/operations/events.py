@@ -8,7 +8,9 @@ from typing import Literal, Protocol
 LogLevel = Literal["debug", "info", "warning", "error"]
 
 
-PercentOperation = Literal["extract", "check.packs", "check.archives", "compact.mark", "compact.packs"]
+PercentOperation = Literal[
+    "extract", "check.packs", "check.archives", "compact.mark", "compact.packs", "delete", "prune"
+]
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,7 +27,7 @@ class ArchiveProgress:
 
 @dataclass(frozen=True, slots=True)
 class PercentProgress:
-    """How far anything else has come: ``current`` of ``total``, in bytes (extract) or objects (check)."""
+    """How far anything else has come: ``current`` of ``total``, in bytes (extract) or objects (check), or archives."""
 
     operation: PercentOperation
     current: int

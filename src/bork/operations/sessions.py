@@ -146,9 +146,9 @@ def _put(access: Access, repository: Repository, role: Role) -> Session:
     try:
         hold = repository.hold_session(session_id, record.encode())
     except NoSpace:
-        if role not in ("deleter", "compactor"):
+        if role not in ("deleter", "compactor", "exclusive"):
             raise
-        repository.use_reserve()  # both give back more than this
+        repository.use_reserve()  # they give back more than this, or may
         hold = repository.hold_session(session_id, record.encode())
     session = Session(repository, session_id, record, hold)
     try:

@@ -34,3 +34,12 @@ class RepositoryTotals:
             unique_size=unique_size,
             unique_csize=unique_csize,
         )
+
+
+@dataclass(frozen=True, slots=True)
+class DeletedTotals:
+    """What the archives that were deleted held, in bytes. How much space that frees, only a compaction finds out."""
+
+    original_size: int
+    compressed_size: int
+    left: RepositoryTotals | None  # of the repository without them; None: not asked for

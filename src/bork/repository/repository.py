@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from bork.core import digest
 from bork.errors import (
+    AppendOnly,
     IntegrityError,
     InvalidRepository,
     ObjectExists,
@@ -161,7 +162,7 @@ class Repository:
         return self._store.get(layout.head_name(head))
 
     def delete_head(self, head: HeadId) -> None:
-        """Delete an archive; its space comes back with a compaction. Raises: ObjectMissing, StorageError."""
+        """Delete an archive; a compaction frees its space. Raises: ObjectMissing, StorageError."""
         self._store.delete(layout.head_name(head))
 
     def verify_head(self, head: HeadId) -> None:
@@ -255,6 +256,21 @@ class Repository:
     def settle_packs(self, packs: Iterable[PackId]) -> None:
         """Make packs that were found by listing durable, before something new refers to them."""
         self._store.settle(layout.pack_name(pack) for pack in packs)
+
+    def require_deletable(self) -> None:
+        """For what deletes archives that were complete, before it begins. Raises: AppendOnly."""
+        if self.config.append_only:
+            raise AppendOnly(self.location)
+
+    def replace_config(self, config: RepositoryConfig) -> None:
+        """Change settings; whoever opens the repository sees the old or the new ones. Raises: StorageError."""
+        self._store.replace(CONFIG, config.encode())
+        self.config = config
+
+    def destroy(self) -> bool:
+        """Remove the whole repository. As ``Store.destroy``. Raises: AppendOnly, StorageError."""
+        self.require_deletable()
+        return self._store.destroy()
 
     def delete_key(self, key: KeyId) -> None:
         """Remove a key slot. The caller has put another one before."""

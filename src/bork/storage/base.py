@@ -11,8 +11,12 @@
 
 from __future__ import annotations
 
+import contextlib
 from abc import ABC, abstractmethod
 from typing import TYPE_CHECKING, NamedTuple
+
+from bork.errors import ObjectMissing
+from bork.storage.names import CONFIG, REMOVAL_ORDER
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
@@ -125,6 +129,22 @@ class Store(ABC):
     @abstractmethod
     def free_space(self) -> int | None:
         """Bytes that can still be written, None if nobody can tell."""
+
+    def destroy(self) -> bool:
+        """Remove every object, archives first and ``config`` last, and then the place itself.
+
+        What is interrupted can be repeated: there is a config as long as there is anything else. False: the place
+        holds something that is no part of a store, and stays, with nothing but that in it. Raises: StorageError.
+        """
+        for collection in REMOVAL_ORDER:
+            for name, _ in list(self.list(collection)):
+                self._delete_quietly(name)
+        self._delete_quietly(CONFIG)
+        return True
+
+    def _delete_quietly(self, name: ObjectName) -> None:
+        with contextlib.suppress(ObjectMissing):
+            self.delete(name)
 
     def sweep(self) -> None:  # noqa: B027  # most backends leave nothing behind
         """Remove what writers that no longer live left half done. Never touches an object, nor a living writer."""

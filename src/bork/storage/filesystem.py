@@ -45,6 +45,7 @@ class Directory(Protocol):
     def link(self, source: str, target: str) -> None: ...
     def rename(self, source: str, target: str) -> None: ...
     def unlink(self, path: str) -> None: ...
+    def rmdir(self, path: str) -> None: ...
     def sync(self) -> None:
         """``fsync`` of the directory itself: its names are durable."""
         ...
@@ -111,6 +112,9 @@ class RealDirectory:
 
     def unlink(self, path: str) -> None:
         os.unlink(path, dir_fd=self._fd)
+
+    def rmdir(self, path: str) -> None:
+        os.rmdir(path, dir_fd=self._fd)
 
     def sync(self) -> None:
         os.fsync(self._opened)

@@ -12,13 +12,13 @@ import os
 from typing import TYPE_CHECKING
 
 from bork.errors import ObjectExists, ObjectMissing
-from bork.storage import holding, reserve, temporary
+from bork.storage import holding, removing, reserve, temporary
 from bork.storage.base import Hold, Store
 from bork.storage.descriptors import Descriptors
 from bork.storage.faults import storage_error, truncated
 from bork.storage.filesystem import THIS_MACHINE
 from bork.storage.holding import LocalHold
-from bork.storage.names import COLLECTIONS, ObjectName, checked, checked_collection, is_object_name
+from bork.storage.names import COLLECTIONS, REMOVAL_ORDER, ObjectName, checked, checked_collection, is_object_name
 from bork.storage.place import make_place, open_place
 from bork.storage.publishing import make_directory, publish_new, publish_over, sync_directory
 from bork.storage.writing import write_whole
@@ -36,15 +36,16 @@ if TYPE_CHECKING:
 class LocalStore(Store):
     """Use ``open`` or ``create``. Its directory may be moved while it is open."""
 
-    def __init__(self, location: str, root: Directory) -> None:
+    def __init__(self, location: str, root: Directory, machine: Directory = THIS_MACHINE) -> None:
         super().__init__(location)
         self._root = root
+        self._machine = machine
         self._descriptors = Descriptors(root)
 
     @classmethod
     def open(cls, location: str, machine: Directory = THIS_MACHINE) -> LocalStore:
         """Raises: RepositoryDoesNotExist, InvalidRepository, PathPermissionDenied, StorageFault."""
-        return cls(location, open_place(location, machine))
+        return cls(location, open_place(location, machine), machine)
 
     @classmethod
     def create(cls, location: str, *, make_parent_dirs: bool = False, machine: Directory = THIS_MACHINE) -> LocalStore:
@@ -52,7 +53,7 @@ class LocalStore(Store):
 
         Raises: RepositoryAlreadyExists, PathAlreadyExists, ParentPathDoesNotExist, PathPermissionDenied, StorageError.
         """
-        return cls(location, make_place(location, machine, make_parent_dirs=make_parent_dirs))
+        return cls(location, make_place(location, machine, make_parent_dirs=make_parent_dirs), machine)
 
     def put_if_absent(self, name: ObjectName, data: Buffer) -> None:
         self._put(checked(name), data, publish_new)
@@ -203,6 +204,16 @@ class LocalStore(Store):
             if fault.errno == errno.ENOSYS:
                 return None
             raise storage_error(fault, self.location, "measure", "its free space") from fault
+
+    def destroy(self) -> bool:
+        try:
+            for collection in REMOVAL_ORDER:
+                removing.remove_objects(self._root, [name for name, _ in self.list(collection)])
+                if collection == REMOVAL_ORDER[0]:  # durably, before anything that they refer to
+                    removing.sync_collection(self._root, collection)
+            return removing.remove_place(self._machine, os.path.abspath(self.location), self._root)
+        except OSError as fault:
+            raise storage_error(fault, self.location, "remove", "the repository") from fault
 
     def sweep(self) -> None:
         try:

@@ -18,6 +18,8 @@ COLLECTIONS = {
     "packs": True,
     "sessions": False,
 }
+# Archives go first: without them what is left half removed promises nothing that it cannot hold. Keys go last.
+REMOVAL_ORDER = ("archives", *(name for name in COLLECTIONS if name not in ("archives", "keys")), "keys")
 
 _NUMBERED = "gc"  # named by 16 hexadecimal digits; all others by 64
 _SHALLOW = "|".join(name for name, sharded in COLLECTIONS.items() if not sharded and name != _NUMBERED)

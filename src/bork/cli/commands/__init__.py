@@ -5,9 +5,12 @@ A new command is a line in ``COMMANDS`` and a module of the same name, with ``_`
 """
 
 COMMANDS: dict[str, str] = {
+    "break-lock": "break repository and cache locks",
     "check": "verify repository",
     "compact": "compact segment files / free space in repo",
+    "config": "get and set configuration values",
     "create": "create backup",
+    "delete": "delete archive",
     "extract": "extract archive contents",
     "help": "extra help",
     "info": "show repository or archive information",
@@ -16,7 +19,10 @@ COMMANDS: dict[str, str] = {
     "key export": "export repository key for backup",
     "key import": "import repository key from backup",
     "list": "list archive or repository contents",
+    "prune": "prune archives",
+    "rename": "rename archive",
     "version": "display the version",
+    "with-lock": "run user command with lock held",
 }
 
 # What stands before a second word: ``bork key export``.
@@ -28,22 +34,16 @@ GROUPS: dict[str, str] = {
 NOT_AVAILABLE: frozenset[str] = frozenset(
     (
         "benchmark",
-        "break-lock",
-        "config",
         "debug",
-        "delete",
         "diff",
         "export-tar",
         "import-tar",
         "key export-related-secrets",
         "key migrate-to-repokey",
         "mount",
-        "prune",
         "recreate",
-        "rename",
         "serve",
         "umount",
         "upgrade",
-        "with-lock",
     )
 )

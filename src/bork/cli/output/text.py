@@ -15,6 +15,8 @@ _PERCENT = {
     "check.archives": "Checking archives {percent:3.1f}% {path}",
     "compact.mark": "Looking for what archives need {percent:3.1f}%",
     "compact.packs": "Compacting packs {percent:3.1f}%",
+    "delete": "Deleting archives {percent:3.0f}%",
+    "prune": "Pruning archives {percent:3.0f}%",
 }
 _ENDLESS = {
     "extract": "Extracting: {path}",
@@ -22,6 +24,8 @@ _ENDLESS = {
     "check.archives": "Checking archives {path}",
     "compact.mark": "Looking for what archives need",
     "compact.packs": "Compacting packs",
+    "delete": "Deleting archives",
+    "prune": "Pruning archives",
 }
 
 

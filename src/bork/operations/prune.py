@@ -1,0 +1,155 @@
+"""Delete the archives that a retention policy does not keep."""
+
+from __future__ import annotations
+
+import fnmatch
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, NamedTuple
+
+from bork.errors import CancelledByUser, RepositoryError
+from bork.operations import retention
+from bork.operations.deleting import delete_archive, deleted_totals
+from bork.operations.events import PercentProgress
+from bork.operations.heads import ArchiveEntry, Heads, load_heads
+from bork.operations.opening import open_repository
+from bork.operations.retention import Candidate, Policy, Reason, is_checkpoint, without_checkpoint
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from bork.operations.access import Access
+    from bork.operations.events import EventSink
+    from bork.operations.totals import DeletedTotals
+    from bork.repository.repository import Repository
+
+
+@dataclass(frozen=True, slots=True)
+class PruneOptions:
+    """``glob`` and ``prefix`` exclude each other; archives that they do not match are neither counted nor deleted."""
+
+    policy: Policy
+    glob: str | None = None
+    prefix: str | None = None
+    dry_run: bool = False
+    totals: bool = False  # count what the repository holds afterwards
+
+
+class Counts(NamedTuple):
+    archives: int
+    checkpoints: int
+
+
+class Plan(NamedTuple):
+    """What will be done, before anything is."""
+
+    all: Counts
+    matching: Counts
+    kept: Counts
+    pruned: Counts
+
+
+class Step(NamedTuple):
+    """One archive that matches, newest first."""
+
+    entry: ArchiveEntry
+    reason: Reason | None  # why it is kept; None: it goes now
+    number: int  # of those that go, from 1; 0 for one that is kept
+    total: int  # how many go
+
+
+@dataclass(frozen=True, slots=True)
+class PruneOutcome:
+    plan: Plan
+    totals: DeletedTotals | None  # None: dry run
+    damaged: tuple[RepositoryError, ...]  # heads that no rule can look at: nothing was done to them
+
+
+def time_of(entry: ArchiveEntry) -> int:
+    """The time, in ns, by which rules judge an archive: the only place that decides which clock is believed.
+
+    Today it is the time that the archive has of its maker. Where a server stamps arrivals, this is to return those.
+    """
+    return entry.head.time_ns
+
+
+def run(
+    access: Access,
+    options: PruneOptions,
+    events: EventSink,
+    tell_plan: Callable[[Plan], None],
+    tell: Callable[[Step], None],
+) -> PruneOutcome:
+    """Judge all archives that match, then delete those that no rule keeps. ``tell`` hears of each one before.
+
+    Heads that cannot be opened are left alone: without them rules can only keep more of the others, never fewer.
+    Raises: CommandError for a policy without rules, before anything is opened; AppendOnly; CancelledByUser between two
+    archives; and as ``open_repository``.
+    """
+    options.policy.require_rules()
+    with open_repository(access, role="reader" if options.dry_run else "deleter") as opened:
+        repository = opened.repository
+        if not options.dry_run:
+            repository.require_deletable()
+        heads = load_heads(repository, opened.keys)
+        steps = _judge(access, options, heads)
+        plan = _plan(heads, steps)
+        tell_plan(plan)
+        deleted = _execute(repository, steps, events, tell, dry_run=options.dry_run)
+        totals = None
+        if not options.dry_run:
+            totals = deleted_totals(access, repository, opened.keys, heads, deleted, events, whole=options.totals)
+        return PruneOutcome(plan, totals, heads.damaged)
+
+
+def _judge(access: Access, options: PruneOptions, heads: Heads) -> list[Step]:
+    by_name = {entry.head.name: entry for entry in heads.entries if _matches(entry.head.name, options)}
+    candidates = [Candidate(name, time_of(entry)) for name, entry in by_name.items()]
+    verdicts = retention.decide(candidates, options.policy, access.clock.now_ns())
+    total = sum(verdict.reason is None for verdict in verdicts)
+    steps, number = [], 0
+    for verdict in verdicts:
+        number += verdict.reason is None
+        entry = by_name[verdict.candidate.name]
+        steps.append(Step(entry, verdict.reason, 0 if verdict.reason else number, total))
+    return steps
+
+
+def _matches(name: str, options: PruneOptions) -> bool:
+    """A checkpoint matches by its own name, and by that of the archive that it was to become."""
+    if options.prefix is not None:
+        return name.startswith(options.prefix)
+    glob = options.glob
+    return glob is None or any(fnmatch.fnmatchcase(each, glob) for each in (name, without_checkpoint(name)))
+
+
+def _plan(heads: Heads, steps: list[Step]) -> Plan:
+    return Plan(
+        all=_count(heads.entries),
+        matching=_count(step.entry for step in steps),
+        kept=_count(step.entry for step in steps if step.reason is not None),
+        pruned=_count(step.entry for step in steps if step.reason is None),
+    )
+
+
+def _count(entries: Iterable[ArchiveEntry]) -> Counts:
+    checkpoints = [is_checkpoint(entry.head.name) for entry in entries]
+    return Counts(len(checkpoints) - sum(checkpoints), sum(checkpoints))
+
+
+def _execute(
+    repository: Repository, steps: list[Step], events: EventSink, tell: Callable[[Step], None], *, dry_run: bool
+) -> list[ArchiveEntry]:
+    """What was deleted."""
+    deleted = []
+    for step in steps:
+        if events.cancelled():
+            raise CancelledByUser
+        tell(step)
+        if step.reason is not None:
+            continue
+        if not dry_run and delete_archive(repository, step.entry):
+            deleted.append(step.entry)
+        events.progress(PercentProgress("prune", step.number, step.total, b""))
+    events.progress(PercentProgress("prune", 1, 1, b"", finished=True))
+    return deleted

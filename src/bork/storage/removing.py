@@ -1,0 +1,85 @@
+"""Remove a local store as a whole: its objects, its directories, and nothing that somebody else has put there."""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import os
+from typing import TYPE_CHECKING
+
+from bork.storage import temporary
+from bork.storage.names import COLLECTIONS, CONFIG
+from bork.storage.publishing import sync_directory
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from bork.storage.filesystem import Directory
+    from bork.storage.names import ObjectName
+
+_NOT_EMPTY = (errno.ENOTEMPTY, errno.EEXIST)
+
+
+def remove_objects(root: Directory, names: Iterable[ObjectName]) -> None:
+    """Unlink objects; it is no error if one is gone. Not durable before the next sync. Raises: OSError."""
+    for name in names:
+        with contextlib.suppress(FileNotFoundError):
+            root.unlink(name)
+
+
+def sync_collection(root: Directory, collection: str) -> None:
+    """Make durable what ``remove_objects`` has done to a collection that is not sharded. Raises: OSError."""
+    with contextlib.suppress(FileNotFoundError):
+        sync_directory(root, collection)
+
+
+def remove_place(machine: Directory, location: str, root: Directory) -> bool:
+    """Remove the directories of a store without objects, its config, and its own directory; whether all are gone.
+
+    Raises: OSError.
+    """
+    _empty_temporary(root)
+    emptied = [_remove_directory(root, path) for path in _skeleton()]
+    with contextlib.suppress(FileNotFoundError):
+        root.unlink(CONFIG)
+    root.sync()
+    if not all(emptied) or root.names():
+        return False
+    machine.rmdir(location)
+    with contextlib.suppress(PermissionError):  # the directory above may be one that we cannot list
+        sync_directory(machine, os.path.dirname(location))
+    return True
+
+
+def _skeleton() -> Iterable[str]:
+    for name, sharded in COLLECTIONS.items():
+        if sharded:
+            yield from (f"{name}/{first:02x}" for first in range(256))
+        yield name
+    yield temporary.DIRECTORY
+
+
+def _remove_directory(root: Directory, path: str) -> bool:
+    try:
+        root.rmdir(path)
+    except FileNotFoundError:
+        return True
+    except OSError as fault:
+        if fault.errno not in _NOT_EMPTY:
+            raise
+        return False
+    return True
+
+
+def _empty_temporary(root: Directory) -> None:
+    """Whatever lies there is half of something, or a reserve."""
+    try:
+        directory = root.enter(temporary.DIRECTORY)
+    except FileNotFoundError:
+        return
+    try:
+        for name in directory.names():
+            with contextlib.suppress(FileNotFoundError, IsADirectoryError):
+                directory.unlink(name)
+    finally:
+        directory.leave()
