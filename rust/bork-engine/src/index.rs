@@ -126,9 +126,17 @@ pub struct ChunkIndex {
 }
 
 impl ChunkIndex {
-    /// Where a chunk is, if it is anywhere. Cost: one search per table.
+    /// Where a chunk is, if it is anywhere: a copy that is not known to be damaged, if there is one. Cost: one search
+    /// per table.
     pub fn find(&self, id: &Id) -> Option<Location> {
-        self.tables.read().expect("no holder panics").iter().rev().find_map(|table| table.find(id))
+        let tables = self.tables.read().expect("no holder panics");
+        let mut copies = tables.iter().rev().filter_map(|table| table.find(id));
+        let first = copies.next()?;
+        let damaged = self.damaged.read().expect("no holder panics");
+        if damaged.is_empty() || !damaged.contains(&(*id, first.pack)) {
+            return Some(first);
+        }
+        Some(copies.find(|copy| !damaged.contains(&(*id, copy.pack))).unwrap_or(first))
     }
 
     /// A fixed view for a thread that looks up often.
@@ -195,10 +203,14 @@ impl ChunkIndex {
         self.damaged.write().expect("no holder panics").extend(chunks.map(|id| (id, *pack)));
     }
 
-    /// Whether the copy of the chunk that [`ChunkIndex::find`] gives is one that cannot be opened.
+    /// Whether no copy of the chunk can be opened: that which [`ChunkIndex::find`] gives cannot.
     pub fn is_damaged(&self, id: &Id) -> bool {
+        if self.damaged.read().expect("no holder panics").is_empty() {
+            return false;
+        }
+        let found = self.find(id);
         let damaged = self.damaged.read().expect("no holder panics");
-        !damaged.is_empty() && self.find(id).is_some_and(|location| damaged.contains(&(*id, location.pack)))
+        found.is_some_and(|location| damaged.contains(&(*id, location.pack)))
     }
 
     /// Names and lengths of all packs, absent ones included.
