@@ -101,7 +101,6 @@ def test_a_tree_deeper_than_the_limit_of_open_files_comes_back_or_the_loss_is_na
     assert (memory_disk / "restored" / "zz").read_bytes() == b"behind it"
 
 
-@pytest.mark.xfail(reason="a directory stays open until the last name of each file in it has come", strict=True)
 def test_many_files_with_a_name_elsewhere_do_not_use_up_the_open_files(
     repository: Path, memory_disk: Path, bork: Bork
 ) -> None:
