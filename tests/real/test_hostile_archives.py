@@ -17,7 +17,7 @@ from tests.real.disks import mount_tmpfs, unmount
 from tests.real.hostile import bodies, containers, paths
 from tests.real.hostile.case import CONTAINED, EVIL, HEALED, NAMED, REFUSED, Case, file, of_items
 from tests.real.hostile.sealer import Forge
-from tests.real.hostile.wire import DIRECTORY, item
+from tests.real.hostile.wire import DIRECTORY, SYMLINK, item
 from tests.real.program import CONTROL, MIB, Ended, assert_clear, session
 
 pytestmark = [pytest.mark.needs("root"), pytest.mark.usefixtures("plain")]
@@ -115,6 +115,16 @@ def test_an_archive_that_is_right_is_restored_and_checks_clean(scene: Scene) -> 
     for ended in scene.run(("list", archive), ("check", "--verify-data", str(scene.repository)), ("extract", archive)):
         assert (ended.code, ended.err) == (0, b"")
     assert (scene.target / "a" / "b").read_bytes() == EVIL
+
+
+def test_a_dry_run_names_what_lies_below_a_link(scene: Scene) -> None:
+    forge = Forge(scene.repository)
+    link = item(SYMLINK, target=b"../canary")
+    forge.publish(of_items((b"a", link), (b"a/evil", file), (b"b", file))(forge))
+    (dry,) = scene.run(("extract", "--dry-run", f"{scene.repository}::evil"))
+    assert dry.code == 1
+    assert dry.err.startswith(b"a/evil: ")
+    assert dry.err.count(b"\n") == 1
 
 
 def test_there_are_enough_hostile_archives() -> None:

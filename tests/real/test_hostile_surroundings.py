@@ -136,12 +136,23 @@ def steering(repository: Path) -> Path:
     return repository
 
 
-@pytest.mark.parametrize("options", [(), ("--short",), ("--format", "{user} {path}{extra}{NL}"), ("--json-lines",)], ids=str)
+@pytest.mark.parametrize(
+    "options", [(), ("--short",), ("--format", "{user} {path}{extra}{NL}"), ("--json-lines",)], ids=str
+)
 def test_no_name_in_an_archive_can_steer_a_terminal(options: tuple[str, ...], steering: Path, bork: Bork) -> None:
     """Only ``{bpath}`` is verbatim, for ``xargs -0``."""
     said = bork("list", *options, f"{steering}::evil")
     assert not CONTROL.search(said.stdout)
     assert said.stdout.count(b"\n") == 5
+
+
+def test_verbatim_keys_keep_every_byte(steering: Path, bork: Bork) -> None:
+    said = bork("list", "--format", "{bpath}{NUL}", f"{steering}::evil")
+    assert b"a" + STEERING in said.stdout.split(b"\0")
+    name = STEERING.decode(errors="surrogateescape")
+    Forge(steering).head(name, b"x" * 32, comment=name)
+    said = bork("list", "--format", "{barchive}{NUL}{bcomment}{NUL}", steering)
+    assert said.stdout.split(b"\0").count(STEERING) == 2
 
 
 def test_no_target_of_a_link_can_steer_a_terminal(repository: Path, bork: Bork) -> None:

@@ -18,7 +18,7 @@ _VERBATIM = frozenset(("barchive", "bcomment"))
 
 
 class ArchiveValues(Mapping[str, object]):
-    """What a format string finds under its keys, computed when it asks: text that a terminal can take, and JSON as it is."""
+    """What a format string finds under its keys, computed when it asks: text without control characters."""
 
     def __init__(self, entry: ArchiveEntry) -> None:
         head = entry.head
