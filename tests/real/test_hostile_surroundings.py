@@ -136,20 +136,25 @@ def steering(repository: Path) -> Path:
     return repository
 
 
-RAW = pytest.mark.xfail(reason="list prints names as they are", strict=True)
-
-
 @pytest.mark.parametrize(
-    "options", [pytest.param((), marks=RAW), pytest.param(("--short",), marks=RAW), ("--json-lines",)], ids=str
+    "options", [(), ("--short",), ("--format", "{user} {path}{extra}{NL}"), ("--json-lines",)], ids=str
 )
 def test_no_name_in_an_archive_can_steer_a_terminal(options: tuple[str, ...], steering: Path, bork: Bork) -> None:
-    """A ``--format`` that the user writes may want raw names, for ``xargs -0``."""
+    """Only ``{bpath}`` is verbatim, for ``xargs -0``."""
     said = bork("list", *options, f"{steering}::evil")
     assert not CONTROL.search(said.stdout)
     assert said.stdout.count(b"\n") == 5
 
 
-@pytest.mark.xfail(reason="list prints the target of a link as it is", strict=True)
+def test_verbatim_keys_keep_every_byte(steering: Path, bork: Bork) -> None:
+    said = bork("list", "--format", "{bpath}{NUL}", f"{steering}::evil")
+    assert b"a" + STEERING in said.stdout.split(b"\0")
+    name = STEERING.decode(errors="surrogateescape")
+    Forge(steering).head(name, b"x" * 32, comment=name)
+    said = bork("list", "--format", "{barchive}{NUL}{bcomment}{NUL}", steering)
+    assert said.stdout.split(b"\0").count(STEERING) == 2
+
+
 def test_no_target_of_a_link_can_steer_a_terminal(repository: Path, bork: Bork) -> None:
     forge = Forge(repository)
     forge.publish(forge.chunk(leaf([(b"link", item(SYMLINK, target=STEERING))])))
@@ -171,18 +176,14 @@ def test_no_message_about_an_archive_can_steer_a_terminal(
     assert not CONTROL.search(said.stdout)
 
 
-INFO_RAW = pytest.mark.xfail(
-    reason="info and list print names, comments and users of archives as they are", strict=True
-)
-
-
 @pytest.mark.parametrize(
     "words",
     [
-        pytest.param(("list",), marks=INFO_RAW),
+        ("list",),
+        ("list", "--format", "{name} {comment} {hostname} {username} {command_line}{NL}"),
         ("info",),
         ("check",),
-        pytest.param(("info", "--last", "1"), marks=INFO_RAW),
+        ("info", "--last", "1"),
     ],
     ids=" ".join,
 )

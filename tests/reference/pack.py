@@ -59,7 +59,7 @@ def read_record(cursor: Cursor) -> Record:
     codec = cursor.known("codec", 1, range(NONE, LZMA + 1))
     kind = cursor.known("object kind", 1, [CONTENT, NODE, LIST])
     chunks = cursor.number(2)
-    if plain > PLAIN_LENGTH_MAX or stored < payload + TAG_LENGTH:
+    if plain > PLAIN_LENGTH_MAX or stored < payload + TAG_LENGTH or stored > PLAIN_LENGTH_MAX + TAG_LENGTH:
         raise Refused(f"{cursor.what}: the lengths of an object are impossible")
     if not 1 <= chunks <= CHUNKS_PER_OBJECT_MAX:
         raise Refused(f"{cursor.what}: an object of {chunks} chunks")

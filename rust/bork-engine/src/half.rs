@@ -128,8 +128,7 @@ impl Half {
     /// Stores a tree node or a content list unless it is known.
     pub fn put_metadata(&self, kind: ObjectKind, plain: &[u8], compressor: &mut Compressor) -> Result<Id, Stop> {
         let id = self.keys.source().identify(plain);
-        let is_stored = self.index.find(&id).is_some() && !self.index.is_damaged(&id);
-        if is_stored || !self.claims.claim(&id) {
+        if self.index.find(&id).is_some() || !self.claims.claim(&id) {
             return Ok(id);
         }
         let mut payload = Vec::with_capacity(plain.len() / 2);

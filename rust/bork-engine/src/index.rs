@@ -182,27 +182,32 @@ pub struct ChunkIndex {
 }
 
 impl ChunkIndex {
-    /// Where a chunk is that something new may refer to: not in a condemned pack. Cost: one search per table.
+    /// Where a chunk is that something new may refer to: not in a condemned pack, and not where it is known to be
+    /// damaged. Cost: one search per table.
     pub fn find(&self, id: &Id) -> Option<Location> {
-        let tables = self.tables.read().expect("no holder panics");
-        tables.iter().rev().find_map(|table| table.copies(id).find(|copy| !copy.1).map(|copy| copy.2))
+        self.best(id).and_then(|(rank, location)| (rank == (false, false)).then_some(location))
     }
 
-    /// Where a chunk can be read: in a condemned pack, too, if it is nowhere else, and rather not where it is damaged.
+    /// Where a chunk can be read: if nowhere else, in a condemned pack, or where it is damaged.
     pub fn locate(&self, id: &Id) -> Option<Location> {
+        self.best(id).map(|best| best.1)
+    }
+
+    /// The best copy, with whether it is damaged and whether it is condemned.
+    fn best(&self, id: &Id) -> Option<((bool, bool), Location)> {
         let damaged = self.damaged.read().expect("no holder panics");
         let tables = self.tables.read().expect("no holder panics");
         let mut best: Option<((bool, bool), Location)> = None;
         for (_, is_condemned, location) in tables.iter().rev().flat_map(|table| table.copies(id)) {
             let rank = (!damaged.is_empty() && damaged.contains(&(*id, location.pack)), is_condemned);
-            if rank == (false, false) {
-                return Some(location);
-            }
             if best.is_none_or(|best| rank < best.0) {
                 best = Some((rank, location));
             }
+            if rank == (false, false) {
+                break;
+            }
         }
-        best.map(|best| best.1)
+        best
     }
 
     /// A fixed view for a thread that looks up often.
@@ -274,8 +279,10 @@ impl ChunkIndex {
 
     /// Whether even the copy of the chunk that [`ChunkIndex::locate`] gives is one that cannot be opened.
     pub fn is_damaged(&self, id: &Id) -> bool {
-        let damaged = self.damaged.read().expect("no holder panics");
-        !damaged.is_empty() && self.locate(id).is_some_and(|location| damaged.contains(&(*id, location.pack)))
+        if self.damaged.read().expect("no holder panics").is_empty() {
+            return false;
+        }
+        self.locate(id).is_some_and(|location| self.is_damaged_in(id, &location.pack))
     }
 
     /// Whether the copy of the chunk in this pack is known to be one that cannot be opened.

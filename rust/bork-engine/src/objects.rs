@@ -144,36 +144,57 @@ impl ObjectReader {
         Ok(Some(PendingBatch { locations, ids: ids.to_vec(), plan, fetch }))
     }
 
-    /// Waits for a batch, opens and verifies it.
+    /// Length of the plaintext of the object that holds a chunk; 0 if there is none. Unit: bytes.
+    pub fn plain_length(&self, id: &Id) -> usize {
+        self.index.locate(id).map_or(0, |location| location.record.plain as usize)
+    }
+
+    /// Waits for a batch, opens and verifies it. Of a chunk whose copy is damaged another copy is read, if there is one.
     pub fn finish(&mut self, batch: &mut Option<PendingBatch>) -> Result<Vec<Vec<u8>>, EngineError> {
         let Some(PendingBatch { locations, ids, plan, fetch }) = batch.take() else { return Ok(Vec::new()) };
-        let answer = fetch.wait(&self.port).map_err(|_| EngineError::Cancelled)?.map_err(EngineError::Storage)?;
-        plan.learn(&answer, &self.keys, &self.seals)?;
+        let answer = fetch.wait(&self.port).map_err(|_| EngineError::Cancelled)?.map_err(EngineError::Storage);
+        let answer = answer.and_then(|answer| plan.learn(&answer, &self.keys, &self.seals).map(|()| answer));
+        let answer = match answer {
+            Ok(answer) => answer,
+            Err(error) if ids.len() == 1 => return Ok(vec![self.other_copy(&ids[0], &locations[0], error)?]),
+            // Part of the batch cannot be read: finds out which part.
+            Err(_) => return ids.iter().map(|id| self.read(id)).collect(),
+        };
         let mut plains = Vec::with_capacity(ids.len());
-        let mut sealed = Vec::new();
         for ((location, id), part) in locations.iter().zip(&ids).zip(&plan.parts) {
-            let seal = self.seals.get(&location.pack).ok_or_else(|| EngineError::Internal("no seal".into()))?;
-            let bytes: &[u8] = (*answer[part.range]).as_ref();
-            let mut plain = vec![0; location.record.plain as usize];
-            let stored = bytes.get(part.at..part.at + location.record.stored as usize);
-            sealed.clear();
-            sealed.extend_from_slice(stored.ok_or_else(|| short(location))?);
-            let record = &location.record;
-            if let Err(error) =
-                open_object(&seal, location.object_index, record, &mut sealed, &mut self.decompressor, &mut plain)
-            {
-                // A copy that cannot be opened must not count as stored: the next writer of the chunk stores it again.
-                self.index.mark_damaged(std::iter::once(*id), &location.pack);
-                return Err(locate(error, location));
-            }
-            let chunk = plain.get(location.offset as usize..(location.offset + location.length) as usize);
-            let chunk = chunk.ok_or_else(|| short(location))?;
-            if self.keys.source().identify(chunk) != *id {
-                return Err(locate(EngineError::damaged("object", "its content does not match its id"), location));
-            }
-            plains.push(if chunk.len() == plain.len() { plain } else { chunk.to_vec() });
+            let Some(seal) = self.seals.get(&location.pack) else {
+                plains.push(self.read(id)?); // too many packs were met meanwhile: its header has to be read again
+                continue;
+            };
+            let bytes = (*answer[part.range]).as_ref().get(part.at..).unwrap_or_default();
+            plains.push(match self.open(id, location, &seal, bytes) {
+                Ok(plain) => plain,
+                Err(error) => self.other_copy(id, location, error)?,
+            });
         }
         Ok(plains)
+    }
+
+    /// The verified chunk in the object that `bytes` begins with.
+    fn open(&mut self, id: &Id, location: &Location, seal: &FileSeal, bytes: &[u8]) -> Result<Vec<u8>, EngineError> {
+        let record = &location.record;
+        let mut plain = vec![0; record.plain as usize];
+        let mut sealed = bytes.get(..record.stored as usize).ok_or_else(|| short(location))?.to_vec();
+        open_object(seal, location.object_index, record, &mut sealed, &mut self.decompressor, &mut plain)
+            .map_err(|error| locate(error, location))?;
+        let chunk = plain.get(location.offset as usize..(location.offset + location.length) as usize);
+        let chunk = chunk.ok_or_else(|| short(location))?;
+        if self.keys.source().identify(chunk) != *id {
+            return Err(locate(EngineError::damaged("object", "its content does not match its id"), location));
+        }
+        Ok(if chunk.len() == plain.len() { plain } else { chunk.to_vec() })
+    }
+
+    /// Notes that a copy cannot be read, so that it does not count as stored: the next writer of the chunk stores it
+    /// again. Then reads another copy; `error`, if there is none.
+    fn other_copy(&mut self, id: &Id, location: &Location, error: EngineError) -> Result<Vec<u8>, EngineError> {
+        self.index.mark_damaged(std::iter::once(*id), &location.pack);
+        if self.index.is_damaged(id) { Err(error) } else { self.read(id) }
     }
 }
 

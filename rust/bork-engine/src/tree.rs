@@ -14,6 +14,8 @@ use crossbeam_channel::{Receiver, Sender, bounded};
 use std::cmp::Ordering;
 use std::collections::VecDeque;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering as AtomicOrdering};
+use std::time::Duration;
 
 /// Builds the inner nodes above the leaves, as soon as enough children are there.
 pub struct TreeBuilder {
@@ -89,8 +91,11 @@ pub struct LeafStream {
 
 /// Most nodes that a reader visits: some 10^10 items.
 const NODES_MAX: usize = 1 << 25;
-/// Nodes fetched at a time: about 1 MiB stored.
+/// Most nodes fetched at a time: about 1 MiB stored.
 const BATCH: usize = 32;
+/// Plain bytes of nodes that are fetched at a time, unless a single one has more: a leaf of large attributes may have
+/// 32 MiB.
+const BATCH_LENGTH: usize = 4 << 20;
 
 impl LeafStream {
     /// Starts at the root.
@@ -149,15 +154,17 @@ impl LeafStream {
             }
             self.stack.extend(wanted);
         }
-        let mut batch = Vec::new();
-        while batch.len() < BATCH {
-            match self.stack.pop() {
-                Some((id, level)) => {
-                    batch.push(id);
-                    self.levels.push(level);
-                }
-                None => break,
+        let (mut batch, mut length) = (Vec::new(), 0);
+        while batch.len() < BATCH
+            && let Some((id, level)) = self.stack.pop()
+        {
+            length += self.reader.plain_length(&id);
+            if length > BATCH_LENGTH && !batch.is_empty() {
+                self.stack.push((id, level));
+                break;
             }
+            batch.push(id);
+            self.levels.push(level);
         }
         self.nodes_left = self
             .nodes_left
@@ -185,30 +192,46 @@ pub fn is_below(prefix: &[u8], path: &[u8]) -> bool {
 }
 
 /// The leaves of the previous archive, read by a thread of its own a few leaves ahead of the walk.
-pub struct PreviousLeaves(Receiver<Arc<[u8]>>);
+pub struct PreviousLeaves(Receiver<Arc<[u8]>>, Arc<AtomicUsize>);
 
-/// Leaves read ahead.
+/// Leaves read ahead, if they are not long.
 const AHEAD: usize = 2 * BATCH;
+/// Bytes of leaves read ahead.
+const AHEAD_LENGTH: usize = 4 * BATCH_LENGTH;
 
 impl PreviousLeaves {
     /// The receiving end, and the work for the thread. A damaged or missing node only ends the stream: files behind
     /// it are read again.
     pub fn new(stream: LeafStream, port: Arc<Port>) -> (Self, impl FnOnce() + Send) {
         let (sender, receiver): (Sender<Arc<[u8]>>, _) = bounded(AHEAD);
+        let ahead = Arc::new(AtomicUsize::new(0));
+        let weak = Arc::downgrade(&ahead);
         let work = move || {
             let mut stream = stream;
             while let Ok(Some(leaf)) = stream.next_leaf() {
-                if port.is_stopped() || sender.send(leaf.into()).is_err() {
+                loop {
+                    // The receiver has gone if nobody counts any more.
+                    let Some(ahead) = weak.upgrade().filter(|_| !port.is_stopped()) else { return };
+                    if ahead.load(AtomicOrdering::Relaxed) < AHEAD_LENGTH {
+                        ahead.fetch_add(leaf.len(), AtomicOrdering::Relaxed);
+                        break;
+                    }
+                    drop(ahead);
+                    std::thread::sleep(Duration::from_millis(1));
+                }
+                if sender.send(leaf.into()).is_err() {
                     return;
                 }
             }
         };
-        (PreviousLeaves(receiver), work)
+        (PreviousLeaves(receiver, ahead), work)
     }
 }
 
 impl Previous for PreviousLeaves {
     fn next_leaf(&mut self) -> Option<Arc<[u8]>> {
-        self.0.recv().ok()
+        let leaf = self.0.recv().ok()?;
+        self.1.fetch_sub(leaf.len(), AtomicOrdering::Relaxed);
+        Some(leaf)
     }
 }

@@ -235,6 +235,68 @@ fn every_flipped_byte_of_a_pack_is_found_by_a_check() {
     assert_eq!(memory.check(&keys, root), Vec::<String>::new());
 }
 
+/// Changes a byte in the first object of each pack.
+fn damage(memory: &mut Memory) {
+    for pack in memory.packs.values_mut() {
+        pack[100] ^= 1;
+    }
+}
+
+#[test]
+fn of_two_copies_the_one_that_can_be_read_is_read_whatever_the_order_of_the_indexes() {
+    let (source, keys) = (tree(), keys());
+    let (mut damaged, mut good) = (Memory::default(), Memory::default());
+    let root = damaged.create(&keys, plan(source.path(), GEAR, None)).root.expect("a root");
+    assert_eq!(good.create(&keys, plan(source.path(), GEAR, None)).root, Some(root));
+    damage(&mut damaged);
+    damaged.packs.extend(good.packs);
+    damaged.indexes.extend(good.indexes);
+    for _ in 0..2 {
+        damaged.indexes.reverse();
+        let target = tempfile::tempdir().expect("scratch");
+        damaged.extract(&keys, root, target.path());
+        assert_eq!(damaged.problems, Vec::<String>::new());
+        assert_same(source.path(), target.path());
+    }
+}
+
+#[test]
+fn metadata_that_was_found_damaged_is_stored_again_and_the_archive_restores() {
+    let (source, keys) = (tempfile::tempdir().expect("scratch"), keys());
+    std::fs::create_dir(source.path().join("d")).expect("made");
+    std::thread::sleep(Duration::from_millis(60));
+    let mut memory = Memory::default();
+    let start = now();
+    let root = memory.create(&keys, plan(source.path(), GEAR, None)).root.expect("a root");
+    damage(&mut memory);
+    assert_eq!(memory.create(&keys, plan(source.path(), GEAR, Some((root, start)))).root, Some(root));
+    for _ in 0..2 {
+        memory.indexes.reverse();
+        let target = tempfile::tempdir().expect("scratch");
+        memory.extract(&keys, root, target.path());
+        assert!(target.path().join("d").is_dir());
+    }
+}
+
+#[test]
+fn a_long_pack_is_checked_in_pieces() {
+    let (source, keys) = (tempfile::tempdir().expect("scratch"), keys());
+    std::fs::write(source.path().join("large"), noise(70 << 20, 4)).expect("written");
+    let mut memory = Memory::default();
+    let mut large = plan(source.path(), ChunkerParams::Fixed { block: 3 << 20, header: 0 }, None);
+    large.packs.pack_length = 64 << 20;
+    let root = memory.create(&keys, large).root.expect("a root");
+    assert_eq!(memory.check(&keys, root), Vec::<String>::new());
+    let (name, length) =
+        memory.packs.iter().map(|(name, pack)| (*name, pack.len())).max_by_key(|(_, length)| *length).expect("a pack");
+    assert!(length > 33 << 20, "{length}");
+    for at in [0, 100, 17 << 20, 32 << 20, length - 50, length - 1] {
+        memory.packs.get_mut(&name).expect("known")[at] ^= 0x40;
+        assert!(!memory.check(&keys, root).is_empty(), "byte {at}");
+        memory.packs.get_mut(&name).expect("known")[at] ^= 0x40;
+    }
+}
+
 #[test]
 fn an_engine_that_is_dropped_early_ends_its_threads() {
     let (source, keys) = (tree(), keys());

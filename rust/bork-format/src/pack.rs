@@ -28,6 +28,8 @@ pub const CHUNK_RECORD_LENGTH: usize = ID_LENGTH + 4;
 pub const TOC_NONCE: u32 = u32::MAX;
 /// Longest plaintext of an object. Unit: bytes.
 pub const PLAIN_LENGTH_MAX: u32 = 32 << 20;
+/// Longest object in a pack: payload and padding, which are at most as long as a plaintext, and the tag. Unit: bytes.
+pub const STORED_LENGTH_MAX: u32 = PLAIN_LENGTH_MAX + 16;
 /// Most objects in one pack.
 pub const OBJECTS_MAX: u32 = 1 << 20;
 /// Most chunks in one object.
@@ -211,6 +213,9 @@ impl Record {
         if plain > PLAIN_LENGTH_MAX || u64::from(stored) < u64::from(payload) + TAG_LENGTH as u64 {
             return malformed("object record", "its lengths are impossible");
         }
+        if stored > STORED_LENGTH_MAX {
+            return malformed("object record", "it has more padding than it can have");
+        }
         if chunks == 0 || chunks > CHUNKS_PER_OBJECT_MAX {
             return malformed("object record", "it has no chunk, or too many");
         }
@@ -342,6 +347,21 @@ mod tests {
             bad[at] ^= 0x80;
             assert!(Header::decode(&bad).is_err(), "byte {at}");
         }
+    }
+
+    #[test]
+    fn an_object_of_more_padding_than_the_format_allows_is_refused() {
+        let mut record = Record {
+            stored: STORED_LENGTH_MAX,
+            payload: 80,
+            plain: 200,
+            codec: Codec::Zstd,
+            kind: ObjectKind::Content,
+            chunks: 1,
+        };
+        assert_eq!(Record::decode(&record.encode()), Ok(record));
+        record.stored += 1;
+        assert!(Record::decode(&record.encode()).is_err());
     }
 
     #[test]

@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator, Mapping
 from typing import TYPE_CHECKING
 
 from bork.cli.formats import FIXED
+from bork.cli.output.text import printable
 from bork.cli.times import LocalTime, iso
 
 if TYPE_CHECKING:
@@ -13,10 +14,11 @@ if TYPE_CHECKING:
 
 _ALWAYS_IN_JSON = ("archive", "barchive", "id", "name", "start", "time")
 _TIMES = frozenset(("start", "time", "end"))
+_VERBATIM = frozenset(("barchive", "bcomment"))
 
 
 class ArchiveValues(Mapping[str, object]):
-    """What a format string finds under its keys, computed when it asks."""
+    """What a format string finds under its keys, computed when it asks: text without control characters."""
 
     def __init__(self, entry: ArchiveEntry) -> None:
         head = entry.head
@@ -55,7 +57,10 @@ class ArchiveValues(Mapping[str, object]):
         return shlex.join(self._command_line)
 
     def __getitem__(self, key: str) -> object:
-        return FIXED[key] if key in FIXED else self._values[key]()
+        if key in FIXED:
+            return FIXED[key]
+        value = self._values[key]()
+        return printable(value) if isinstance(value, str) and key not in _VERBATIM else value
 
     def __iter__(self) -> Iterator[str]:
         return iter((*self._values, *FIXED))

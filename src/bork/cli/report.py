@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from typing import TYPE_CHECKING, NamedTuple
 
-from bork.cli.output.text import one_line
+from bork.cli.output.text import printable
 from bork.cli.sizes import format_size
 from bork.cli.times import format_duration, format_time, iso
 
@@ -85,7 +85,7 @@ def created(location: str, archive: Archive, totals: Totals | None, *, iec: bool
     lines = [
         DASHES,
         f"Repository: {location}",
-        f"Archive name: {archive.name}",
+        f"Archive name: {printable(archive.name)}",
         f"Archive fingerprint: {archive.id}",
         f"Time (start): {format_time(archive.start_ns)}",
         f"Time (end):   {format_time(archive.end_ns)}",
@@ -103,7 +103,7 @@ def created(location: str, archive: Archive, totals: Totals | None, *, iec: bool
 
 def archive_line(entry: ArchiveEntry) -> str:
     """One archive in the lists of ``delete`` and ``prune``."""
-    name = one_line(entry.head.name.encode("utf-8", "surrogateescape"))
+    name = printable(entry.head.name)
     return f"{name:<36} {format_time(entry.head.time_ns)} [{entry.id.hex()}]"
 
 
@@ -121,17 +121,17 @@ def details(archive: Archive, totals: Totals, *, iec: bool) -> str:
     import shlex  # late: only text needs it
 
     lines = [
-        f"Archive name: {archive.name}",
+        f"Archive name: {printable(archive.name)}",
         f"Archive fingerprint: {archive.id}",
-        f"Comment: {archive.comment}",
-        f"Hostname: {archive.hostname}",
-        f"Username: {archive.username}",
+        f"Comment: {printable(archive.comment)}",
+        f"Hostname: {printable(archive.hostname)}",
+        f"Username: {printable(archive.username)}",
         f"Time (start): {format_time(archive.start_ns)}",
         f"Time (end): {format_time(archive.end_ns)}",
         f"Duration: {format_duration(archive.duration_s)}",
         f"Number of files: {archive.files}",
-        f"Working Directory: {archive.cwd}",
-        f"Command line: {shlex.join(archive.command_line)}",
+        f"Working Directory: {printable(archive.cwd)}",
+        f"Command line: {printable(shlex.join(archive.command_line))}",
         "Utilization of maximum supported archive size: 0%",
         DASHES,
         HEADER,

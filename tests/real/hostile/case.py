@@ -9,6 +9,7 @@ from tests.real.hostile.wire import FILE, item, leaf, slice_record
 REFUSED = "refused"  # it breaks the format: extract and check both say so
 NAMED = "named"  # it is well-formed, and what it asks for is refused: extract says so
 CONTAINED = "contained"  # it may be restored, below the target
+HEALED = "healed"  # it breaks the format where the same is told elsewhere: it is restored as it is, and check says so
 EVIL = b"evil content\n"
 
 

@@ -130,9 +130,13 @@ impl Format {
             _ => return self.item_key(name, spec),
         };
         let mut out = Vec::new();
-        spec(Kind::Text)?.text(fixed, &mut out);
-        self.literal(&out);
         let order = ["archivename", "archiveid"];
+        if order.contains(&name) {
+            spec(Kind::Text)?.text(fixed, &mut out);
+        } else {
+            spec(Kind::Text)?.verbatim(fixed, &mut out);
+        }
+        self.literal(&out);
         if let Some(name) = order.into_iter().find(|archive_key| *archive_key == name) {
             self.archive.push((name, fixed.to_vec()));
         }

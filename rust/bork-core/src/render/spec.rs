@@ -99,7 +99,7 @@ impl Spec {
         self.width == 0 && self.precision.is_none()
     }
 
-    /// Text, with `?` for each byte that is not UTF-8.
+    /// Text, with `?` for each control character and each byte that is not UTF-8.
     pub fn text(&self, text: &[u8], out: &mut Vec<u8>) {
         let start = out.len();
         push_lossy(text, out);
@@ -206,10 +206,17 @@ fn character_lengths(bytes: &[u8]) -> impl Iterator<Item = usize> + '_ {
     })
 }
 
-/// Appends text with `?` for each byte that is not UTF-8.
+/// Appends text with `?` for each control character, which could steer a terminal or fake a line, and for each byte
+/// that is not UTF-8.
 pub(super) fn push_lossy(text: &[u8], out: &mut Vec<u8>) {
     for chunk in text.utf8_chunks() {
-        out.extend_from_slice(chunk.valid().as_bytes());
+        let valid = chunk.valid();
+        // 0xc2 begins U+0080 to U+009F, among others.
+        if valid.bytes().any(|byte| byte.is_ascii_control() || byte == 0xc2) {
+            out.extend_from_slice(valid.replace(char::is_control, "?").as_bytes());
+        } else {
+            out.extend_from_slice(valid.as_bytes());
+        }
         out.extend(std::iter::repeat_n(b'?', chunk.invalid().len()));
     }
 }

@@ -140,7 +140,7 @@ const EMPTY: Value<'static> = Value::Text(b"");
 
 /// The value of a key.
 pub(super) enum Value<'a> {
-    /// Text; bytes that are not UTF-8 are shown as `?`.
+    /// Text; control characters and bytes that are not UTF-8 are shown as `?`.
     Text(&'a [u8]),
     /// Two texts, one after the other.
     Joined(&'static [u8], &'a [u8]),

@@ -45,7 +45,13 @@ impl LineFormat {
 /// Appends a path for a terminal or a log: control characters become `?`, so that a name cannot steer a terminal or
 /// fake a line.
 pub fn printable(path: &[u8], out: &mut Vec<u8>) {
-    out.extend(path.iter().map(|byte| if byte.is_ascii_control() { b'?' } else { *byte }));
+    if !path.iter().any(|byte| byte.is_ascii_control() || *byte == 0xc2) {
+        return out.extend_from_slice(path);
+    }
+    for chunk in path.utf8_chunks() {
+        out.extend_from_slice(chunk.valid().replace(char::is_control, "?").as_bytes());
+        out.extend_from_slice(chunk.invalid());
+    }
 }
 
 #[cfg(test)]
@@ -62,7 +68,7 @@ mod tests {
     #[test]
     fn a_name_cannot_fake_a_line() {
         let mut out = Vec::new();
-        LineFormat { json: false, filter: None }.write(b'A', b"x\nE /etc\x1b[0m", &mut out);
-        assert_eq!(out, b"A x?E /etc?[0m\n");
+        LineFormat { json: false, filter: None }.write(b'A', b"x\nE /etc\x1b[0m\xc2\x9b\xff", &mut out);
+        assert_eq!(out, b"A x?E /etc?[0m?\xff\n");
     }
 }

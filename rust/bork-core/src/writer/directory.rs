@@ -25,8 +25,15 @@ const ATTEMPTS_MAX: u32 = 8;
 pub struct Directory {
     context: Arc<Context>,
     fd: OwnedFd,
-    path: Vec<u8>,
+    /// What its path has behind that of its parent; a whole path would make memory grow with the square of the depth.
+    tail: Vec<u8>,
+    /// Nothing stands before the tail: components that were stripped do not agree with the parent's.
+    is_whole: bool,
+    /// Unit: bytes. 0 for the root.
+    path_length: usize,
     parent: Option<Arc<Directory>>,
+    /// When its attributes are set, or those of a parent, its owner may not enter it any more.
+    is_shut: bool,
     /// What to set at the end; nothing for a parent that the archive does not describe.
     item: Option<Box<Item>>,
     /// What may be there that the item knows nothing of.
@@ -41,19 +48,58 @@ impl Directory {
         self.fd.as_fd()
     }
 
-    /// Its path in the archive, for messages only.
-    pub fn path(&self) -> &[u8] {
-        &self.path
+    /// Whether [`Writer::enter_again`] can find it when it has its attributes.
+    pub fn lets_back_in(&self) -> bool {
+        !self.is_shut
+    }
+
+    /// Its path in the archive, for messages only. Cost: the depth.
+    pub fn path(&self) -> Vec<u8> {
+        let mut tails = vec![&self.tail[..]];
+        let mut at = self;
+        while let (false, Some(parent)) = (at.is_whole, &at.parent) {
+            at = parent;
+            if at.parent.is_some() {
+                tails.push(&at.tail);
+            }
+        }
+        tails.reverse();
+        tails.join(&b'/')
     }
 
     /// The path of an entry in it, for messages only.
     pub fn path_of(&self, name: &[u8]) -> Vec<u8> {
-        let mut path = self.path.clone();
-        if !path.is_empty() {
-            path.push(b'/');
+        match self.parent {
+            None => name.to_vec(),
+            Some(_) => [&self.path()[..], name].join(&b'/'),
         }
-        path.extend_from_slice(name);
-        path
+    }
+
+    fn length_of(&self, name: &[u8]) -> usize {
+        if self.path_length == 0 { name.len() } else { self.path_length + 1 + name.len() }
+    }
+
+    /// A directory that keeps what it has. `path`: tail, whether that is all, length of the path.
+    fn new(
+        context: &Arc<Context>,
+        fd: OwnedFd,
+        path: (Vec<u8>, bool, usize),
+        parent: Option<&Arc<Directory>>,
+    ) -> Directory {
+        context.open_directories.fetch_add(1, Ordering::Relaxed);
+        let (tail, is_whole, path_length) = path;
+        Directory {
+            context: Arc::clone(context),
+            fd,
+            tail,
+            is_whole,
+            path_length,
+            parent: parent.cloned(),
+            is_shut: false,
+            item: None,
+            leftovers: Leftovers::Everything,
+            inherits_acl: false,
+        }
     }
 
     pub(super) fn open_root(
@@ -66,9 +112,8 @@ impl Directory {
         let fd = rustix::fs::open(path, flags, Mode::empty())
             .map_err(|error| Problem::from_io("open target directory", error))?;
         let (path, item) = item.map_or_else(Default::default, |(path, item)| (path.to_vec(), Some(Box::new(item))));
-        let context = Arc::clone(&writer.0);
-        let mut root =
-            Directory { context, fd, path, parent: None, item, leftovers: Leftovers::Everything, inherits_acl: false };
+        let mut root = Directory::new(&writer.0, fd, (path, true, 0), None);
+        root.item = item;
         root.take_over(false);
         Ok(Arc::new(root))
     }
@@ -103,7 +148,9 @@ impl Directory {
         let Some(item) = self.item.take() else { return };
         let handle = Handle::Open(self.fd.as_fd());
         let problems = attributes::apply(&self.context, &handle, &item, self.leftovers);
-        self.context.report(&self.path, problems);
+        if !problems.is_empty() {
+            self.context.report(&self.path(), problems);
+        }
     }
 }
 
@@ -111,6 +158,7 @@ impl Drop for Directory {
     /// Sets the attributes, then those of each parent that nobody else holds. A loop, because the depth of the tree is
     /// the archive's choice and the stack is not.
     fn drop(&mut self) {
+        self.context.open_directories.fetch_sub(1, Ordering::Relaxed);
         self.finish();
         let mut next = self.parent.take();
         while let Some(mut directory) = next.and_then(Arc::into_inner) {
@@ -140,26 +188,41 @@ impl Writer {
         check_name(name)?;
         check_is_directory(item.as_ref())?;
         let (fd, created) = self.make_and_open(parent, name, item.is_some())?;
-        let (path, item) = match item {
-            Some((path, item)) => (path.to_vec(), Some(Box::new(item))),
-            None => (parent.path_of(name), None),
+        let (tail, is_whole) = match &item {
+            Some((path, _)) if path.len() != parent.length_of(name) => (path.to_vec(), true),
+            _ => (name.to_vec(), false),
         };
-        let leftovers = match (created, parent.inherits_acl) {
+        let path_length = if is_whole { tail.len() } else { parent.length_of(name) };
+        let mut directory = Directory::new(&self.0, fd, (tail, is_whole, path_length), Some(parent));
+        directory.is_shut =
+            parent.is_shut || (!self.0.privileged && item.as_ref().is_some_and(|(_, item)| item.mode & 0o500 != 0o500));
+        directory.item = item.map(|(_, item)| Box::new(item));
+        directory.leftovers = match (created, parent.inherits_acl) {
             (true, false) => Leftovers::Nothing,
             (true, true) => Leftovers::Acl,
             (false, _) => Leftovers::Everything,
         };
-        let mut directory = Directory {
-            context: Arc::clone(&self.0),
-            fd,
-            path,
-            parent: Some(Arc::clone(parent)),
-            item,
-            leftovers,
-            inherits_acl: false,
-        };
         directory.take_over(created);
         Ok(Arc::new(directory))
+    }
+
+    /// Opens a directory below `root` again that was restored before. Nothing is made and nothing is set.
+    ///
+    /// # Errors
+    /// As [`Writer::enter`]; what the system says when the directory has gone.
+    pub fn enter_again(&self, root: &Arc<Directory>, path: &[u8]) -> Result<Arc<Directory>, Problem> {
+        let mut at: Option<OwnedFd> = None;
+        for name in path.split(|byte| *byte == b'/') {
+            check_name(name)?;
+            let parent = at.as_ref().map_or(root.fd(), AsFd::as_fd);
+            at = Some(match self.0.open_directory(parent, name) {
+                Ok(fd) => fd,
+                Err(Errno::LOOP | Errno::NOTDIR) => return Err(not_a_directory(parent, name)),
+                Err(error) => return Err(Problem::from_io("open directory", error)),
+            });
+        }
+        let fd = at.ok_or_else(|| Problem::new(ProblemKind::Io, "a path of no components"))?;
+        Ok(Arc::new(Directory::new(&self.0, fd, (path.to_vec(), false, path.len()), Some(root))))
     }
 
     fn make_and_open(&self, parent: &Directory, name: &[u8], is_item: bool) -> Result<(OwnedFd, bool), Problem> {
@@ -175,7 +238,7 @@ impl Writer {
             match self.0.open_directory(parent.fd(), name) {
                 Ok(fd) => return Ok((fd, created)),
                 Err(Errno::LOOP | Errno::NOTDIR) if is_item => self.clear_way(parent, name)?,
-                Err(Errno::LOOP | Errno::NOTDIR) => return Err(not_a_directory(parent, name)),
+                Err(Errno::LOOP | Errno::NOTDIR) => return Err(not_a_directory(parent.fd(), name)),
                 Err(Errno::NOENT | Errno::AGAIN) => {}
                 Err(error) => return Err(Problem::from_io("open directory", error)),
             }
@@ -213,8 +276,8 @@ fn has_default_acl(fd: BorrowedFd<'_>) -> bool {
     rustix::fs::fgetxattr_query(fd, acl::DEFAULT).is_ok()
 }
 
-fn not_a_directory(parent: &Directory, name: &[u8]) -> Problem {
-    let is_link = rustix::fs::statat(parent.fd(), name, rustix::fs::AtFlags::SYMLINK_NOFOLLOW)
+fn not_a_directory(parent: BorrowedFd<'_>, name: &[u8]) -> Problem {
+    let is_link = rustix::fs::statat(parent, name, rustix::fs::AtFlags::SYMLINK_NOFOLLOW)
         .is_ok_and(|stat| stat.st_mode & bork_format::item::TYPE_MASK == TYPE_SYMLINK);
     if is_link {
         let message = format!("\"{}\" is a symbolic link, not a directory", printable(name));

@@ -19,7 +19,7 @@ mod entries;
 mod special;
 
 use std::path::Path;
-use std::sync::atomic::AtomicBool;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, Once, PoisonError};
 use std::time::Duration;
 
@@ -72,6 +72,7 @@ struct Context {
     settled: Once,
     /// Cleared when the kernel has no `openat2`.
     has_openat2: AtomicBool,
+    open_directories: AtomicUsize,
     names: Mutex<NameCache>,
     problems: Mutex<Vec<(Vec<u8>, Problem)>>,
 }
@@ -94,6 +95,7 @@ impl Writer {
             start: clock(ClockId::Realtime),
             settled: Once::new(),
             has_openat2: AtomicBool::new(true),
+            open_directories: AtomicUsize::new(0),
             names: Mutex::new(names),
             problems: Mutex::default(),
         }))
@@ -102,6 +104,11 @@ impl Writer {
     /// Whether owners are restored: the process has `CAP_CHOWN`.
     pub fn is_privileged(&self) -> bool {
         self.0.privileged
+    }
+
+    /// How many directories are open: each has a descriptor.
+    pub fn open_directories(&self) -> usize {
+        self.0.open_directories.load(Ordering::Relaxed)
     }
 
     /// Opens the directory below which everything is restored. It must exist; links in this path are followed, since

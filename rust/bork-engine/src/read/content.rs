@@ -1,9 +1,10 @@
 //! Fetching the objects that some files need, in batches, and handing them to workers.
 
 use super::Reading;
-use super::restore::{ObjectTask, Use};
+use super::items::object_reader;
+use super::restore::{ObjectTask, Use, from_other_copy};
 use crate::index::Location;
-use crate::objects::{FetchPlan, Seals, short};
+use crate::objects::{FetchPlan, ObjectReader, Seals, short};
 use crate::port::PendingFetch;
 use bork_core::problem::{Problem, ProblemKind};
 use bork_core::seam::Stop;
@@ -37,12 +38,15 @@ pub struct Gatherer {
     length: u64,
     uses: usize,
     pending: Option<Pending>,
+    /// For chunks whose copy cannot be read.
+    reader: ObjectReader,
 }
 
 impl Gatherer {
     /// An empty batch.
     pub fn new(reading: Arc<Reading>, tasks: Sender<ObjectTask>) -> Self {
         Gatherer {
+            reader: object_reader(&reading),
             reading,
             seals: Arc::default(),
             tasks,
@@ -101,46 +105,53 @@ impl Gatherer {
         let Some(Pending { wanted, plan, fetch }) = pending else { return Ok(()) };
         let answer = match fetch.wait(&self.reading.port)? {
             Ok(answer) => answer,
-            Err(message) if wanted.len() > 1 => return self.one_by_one(wanted, &message),
-            Err(message) => return damaged(wanted, &message),
+            Err(message) => return self.one_by_one(wanted, &message),
         };
         if let Err(error) = plan.learn(&answer, &self.reading.keys, &self.seals) {
-            return if wanted.len() > 1 {
-                self.one_by_one(wanted, &error.to_string())
-            } else {
-                damaged(wanted, &error.to_string())
-            };
+            return self.one_by_one(wanted, &error.to_string());
         }
         for (wanted, part) in wanted.into_iter().zip(&plan.parts) {
-            let Wanted { location, uses } = wanted;
+            let location = wanted.location;
             let bytes = &answer[part.range];
             if (**bytes).as_ref().len() < part.at + location.record.stored as usize {
-                damaged(vec![Wanted { location, uses }], &short(&location).to_string())?;
+                self.damaged(wanted, &short(&location).to_string())?;
                 continue;
             }
-            let Some(seal) = self.seals.get(&location.pack) else { continue };
-            let task = ObjectTask { bytes: Arc::clone(bytes), at: part.at, location, seal, uses };
+            let Some(seal) = self.seals.get(&location.pack) else {
+                self.alone(wanted)?; // too many packs were met meanwhile: its header has to be read again
+                continue;
+            };
+            let task = ObjectTask { bytes: Arc::clone(bytes), at: part.at, location, seal, uses: wanted.uses };
             crate::port::send(&self.tasks, task, &self.reading.port)?;
         }
         Ok(())
     }
 
     /// Part of a batch cannot be read: finds out which part, and restores the rest.
-    fn one_by_one(&mut self, wanted: Vec<Wanted>, _message: &str) -> Result<(), Stop> {
-        for wanted in wanted {
-            let plan = FetchPlan::new(std::slice::from_ref(&wanted.location), &self.seals);
-            let fetch = self.reading.port.start_fetch(plan.ranges.clone())?;
-            self.hand_out(Some(Pending { wanted: vec![wanted], plan, fetch }))?;
+    fn one_by_one(&mut self, mut wanted: Vec<Wanted>, message: &str) -> Result<(), Stop> {
+        if wanted.len() == 1 {
+            return wanted.pop().map_or(Ok(()), |wanted| self.damaged(wanted, message));
+        }
+        wanted.into_iter().try_for_each(|wanted| self.alone(wanted))
+    }
+
+    fn alone(&mut self, wanted: Wanted) -> Result<(), Stop> {
+        let plan = FetchPlan::new(std::slice::from_ref(&wanted.location), &self.seals);
+        let fetch = self.reading.port.start_fetch(plan.ranges.clone())?;
+        self.hand_out(Some(Pending { wanted: vec![wanted], plan, fetch }))
+    }
+
+    /// Content that cannot be read here: it is taken from elsewhere, or its files are told.
+    fn damaged(&mut self, wanted: Wanted, message: &str) -> Result<(), Stop> {
+        for used in wanted.uses {
+            let problem = Problem::new(ProblemKind::Damaged, message);
+            if let Err(problem) =
+                from_other_copy(&self.reading, &mut self.reader, &used, &wanted.location.pack, problem)
+            {
+                used.file.fail(problem);
+            }
+            used.file.release()?;
         }
         Ok(())
     }
-}
-
-/// Content that is lost: its files are told.
-fn damaged(wanted: Vec<Wanted>, message: &str) -> Result<(), Stop> {
-    for used in wanted.into_iter().flat_map(|wanted| wanted.uses) {
-        used.file.fail(Problem::new(ProblemKind::Damaged, message));
-        used.file.release()?;
-    }
-    Ok(())
 }

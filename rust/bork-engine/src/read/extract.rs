@@ -3,48 +3,51 @@
 use super::Reading;
 use super::content::Gatherer;
 use super::items::{for_each, for_each_slice, object_reader};
-use super::restore::{FileState, Use, work};
+use super::places::{Place, Places, Spot, refuse};
+use super::restore::{FileState, Names, Use, work};
 use crate::error::EngineError;
 use crate::objects::{ObjectReader, missing};
 use crate::port::{Event, guard};
+use crate::tree::is_below;
 use bork_core::metadata::{NameCache, flags};
 use bork_core::problem::{Problem, ProblemKind};
 use bork_core::seam::Stop;
 use bork_core::source::printable;
-use bork_core::writer::{Directory, Writer};
+use bork_core::writer::Writer;
 use bork_format::item::{Item, Slice};
 use crossbeam_channel::bounded;
 use rustix::fs::{Mode, OFlags, openat};
+use rustix::process::{Resource, getrlimit};
 use std::collections::HashMap;
 use std::os::fd::AsFd;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
+use std::time::Duration;
 
 /// Bytes of `--list` lines that are collected before they are handed to the driver.
 const LINES_LENGTH: usize = 64 << 10;
 
-/// A directory, and a name in it.
-type Place<'a> = (Arc<Directory>, &'a [u8]);
-
-/// Another name of something that was restored.
+/// Something that was restored and has further names.
 enum Linked {
-    File(Arc<FileState>),
-    Other(Arc<Directory>, Vec<u8>),
+    File(Spot, Arc<Names>),
+    Other(Spot),
     /// Verified in a dry run.
     Nothing,
 }
 
 struct Extract {
     reading: Arc<Reading>,
-    writer: Option<Writer>,
-    target: Option<PathBuf>,
-    /// The directories between the target and the current item, outermost first, with their stripped paths.
-    open: Vec<(Vec<u8>, Arc<Directory>)>,
+    /// Nothing in a dry run.
+    places: Option<Places>,
+    /// The last item of a dry run that is no directory: nothing can be restored below it.
+    leaf: Option<Vec<u8>>,
+    /// Files and directories that may be open for items before the current one.
+    open_max: usize,
     /// First names of hard links, with the number of names still to come.
     links: HashMap<u64, (Linked, u32)>,
     /// Files with several names that must not be changed any more: their flags come after all names.
-    locked: Vec<(Arc<Directory>, Vec<u8>, u32)>,
+    locked: Vec<(Spot, Vec<u8>, u32)>,
     gatherer: Gatherer,
     lists: ObjectReader,
     lines: Vec<u8>,
@@ -63,43 +66,51 @@ pub fn run(reading: &Arc<Reading>, target: Option<&Path>) -> Result<(), Stop> {
     }
     drop(task_queue);
     let writer = target.map(|_| Writer::new(reading.plan.write, NameCache::from_system()));
+    let places = match (&writer, target) {
+        (Some(writer), Some(target)) => Some(Places::new(writer.clone(), target).map_err(|problem| {
+            reading.port.fail(EngineError::Plan(format!("{}: {}", target.display(), problem.message)))
+        })?),
+        _ => None,
+    };
     let mut extract = Extract {
         reading: Arc::clone(reading),
-        writer: writer.clone(),
-        target: target.map(Path::to_path_buf),
-        open: Vec::new(),
+        places,
+        leaf: None,
+        open_max: open_max(),
         links: HashMap::new(),
         locked: Vec::new(),
         gatherer: Gatherer::new(Arc::clone(reading), tasks),
         lists: object_reader(reading),
         lines: Vec::new(),
     };
-    if let (Some(writer), Some(target)) = (&writer, target) {
-        let root = writer.open_root(target).map_err(|problem| {
-            reading.port.fail(EngineError::Plan(format!("{}: {}", target.display(), problem.message)))
-        })?;
-        extract.open.push((Vec::new(), root));
-    }
     let result = for_each(reading, |path, item| extract.item(path, item)).and_then(|()| extract.finish());
-    let Extract { open, locked, gatherer, .. } = extract;
-    drop(gatherer); // the workers end when nobody can send to them any more
+    let Extract { places, locked, gatherer, links, .. } = extract;
+    drop((gatherer, links)); // the workers end when nobody can send to them any more
     for worker in workers {
         let _ = worker.join();
     }
-    for (directory, name, flags) in locked {
-        if let Err(error) = lock(&directory, &name, flags) {
-            reading.port.problem(&directory.path_of(&name), Problem::metadata("set flags", error))?;
+    for (spot, path, flags) in locked {
+        if let Err(problem) = places.as_ref().map_or(Ok(()), |places| lock(places, &spot, flags)) {
+            reading.port.problem(&path, problem)?;
         }
     }
-    drop(open);
+    drop(places);
     result?;
     if reading.port.is_stopped() { Err(Stop) } else { report(reading, writer.as_ref()) }
 }
 
-fn lock(directory: &Directory, name: &[u8], wanted: u32) -> std::io::Result<()> {
+/// A quarter of what this process may open: a directory and a file for each item on its way, and as much for deep trees.
+fn open_max() -> usize {
+    getrlimit(Resource::Nofile).current.map_or(usize::MAX, |limit| (limit as usize / 4).max(64))
+}
+
+fn lock(places: &Places, spot: &Spot, wanted: u32) -> Result<(), Problem> {
+    let (directory, name) = places.find(spot)?;
     let mode = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::CLOEXEC;
-    let file = openat(directory.fd(), name, mode, Mode::empty())?;
-    flags::write(file.as_fd(), wanted, flags::KEPT).map_err(|(_, error)| error)
+    openat(directory.fd(), name, mode, Mode::empty())
+        .map_err(std::io::Error::from)
+        .and_then(|file| flags::write(file.as_fd(), wanted, flags::KEPT).map_err(|(_, error)| error))
+        .map_err(|error| Problem::metadata("set flags", error))
 }
 
 fn internal(reading: &Reading, error: &std::io::Error) -> Stop {
@@ -121,7 +132,25 @@ impl Extract {
         if let Err(problem) = self.restore(path, full_path, item)? {
             self.reading.port.problem(full_path, problem)?;
         }
-        report(&self.reading, self.writer.as_ref())
+        report(&self.reading, self.places.as_ref().map(|places| &places.writer))?;
+        self.make_room()
+    }
+
+    /// Waits while too much is open for items that are not complete.
+    fn make_room(&mut self) -> Result<(), Stop> {
+        let Some(places) = &self.places else { return Ok(()) };
+        let files = || self.reading.files.load(Ordering::Relaxed);
+        if files() == 0 || files().max(places.waiting()) < self.open_max {
+            return Ok(());
+        }
+        self.gatherer.finish()?;
+        while files() > 0 && files().max(places.waiting()) > self.open_max / 2 {
+            if self.reading.port.is_stopped() {
+                return Err(Stop);
+            }
+            std::thread::sleep(Duration::from_millis(1));
+        }
+        Ok(())
     }
 
     fn note(&mut self, path: &[u8]) -> Result<(), Stop> {
@@ -146,7 +175,11 @@ impl Extract {
 
     /// The inner result is the item's own trouble, the outer one ends the run.
     fn restore(&mut self, path: &[u8], full_path: &[u8], item: Item) -> Result<Result<(), Problem>, Stop> {
-        let place = match self.enter_parent(path) {
+        let refused = refuse(path, &item).and_then(|()| match &mut self.places {
+            Some(places) => places.enter_parent(path).map(Some),
+            None => rehearse(&mut self.leaf, path, &item).map(|()| None),
+        });
+        let place = match refused {
             Ok(place) => place,
             Err(problem) => return Ok(Err(problem)),
         };
@@ -157,72 +190,31 @@ impl Extract {
         if item.is_file() {
             return self.file(place, full_path, item).map(Ok);
         }
-        let (Some(writer), Some((parent, name))) = (&self.writer, place) else { return Ok(Ok(())) };
+        let (Some(places), Some((parent, name))) = (&mut self.places, place) else { return Ok(Ok(())) };
         if item.is_directory() {
-            return Ok(self.directory(parent, name, path, full_path, item));
+            let entered =
+                if path.is_empty() { places.restore_root(item) } else { places.enter(path, name, full_path, item) };
+            return Ok(entered);
         }
-        let made = writer.make_other(&parent, name, &item);
+        let made = places.writer.make_other(&parent, name, &item);
         if let (Ok(()), Some(link)) = (&made, item.link) {
-            self.remember(link.group, link.count, Linked::Other(parent, name.to_vec()));
+            let linked = Linked::Other(places.spot(name));
+            self.remember(link.group, link.count, linked);
         }
         Ok(made)
-    }
-
-    fn directory(
-        &mut self,
-        parent: Arc<Directory>,
-        name: &[u8],
-        path: &[u8],
-        full_path: &[u8],
-        item: Item,
-    ) -> Result<(), Problem> {
-        let Some(writer) = &self.writer else { return Ok(()) };
-        if let (true, Some(target)) = (name.is_empty(), &self.target) {
-            // The root of the archive is the target itself; it comes first, so nothing else is open yet.
-            self.open = vec![(Vec::new(), writer.restore_root(target, b".", item)?)];
-            return Ok(());
-        }
-        let directory = writer.enter(&parent, name, Some((full_path, item)))?;
-        self.open.push((path.to_vec(), directory));
-        Ok(())
-    }
-
-    /// The directory that an item belongs in, and its name there. Leaves directories that are complete.
-    fn enter_parent<'a>(&mut self, path: &'a [u8]) -> Result<Option<Place<'a>>, Problem> {
-        let Some(writer) = &self.writer else { return Ok(None) };
-        let (parent, name) = match path.iter().rposition(|byte| *byte == b'/') {
-            Some(at) => (&path[..at], &path[at + 1..]),
-            None => (&b""[..], path),
-        };
-        while self.open.len() > 1 && !self.open.last().is_some_and(|(open, _)| is_prefix(open, parent)) {
-            self.open.pop();
-        }
-        loop {
-            let Some((open, directory)) = self.open.last() else {
-                return Err(Problem::new(ProblemKind::Io, "the target is not open"));
-            };
-            if open[..] == *parent {
-                return Ok(Some((Arc::clone(directory), name)));
-            }
-            let rest = &parent[if open.is_empty() { 0 } else { open.len() + 1 }..];
-            let component = rest.split(|byte| *byte == b'/').next().unwrap_or_default();
-            let directory = writer.enter(directory, component, None)?;
-            self.open.push((parent[..parent.len() - rest.len() + component.len()].to_vec(), directory));
-        }
     }
 
     /// Whether the item is a further name of something restored before.
     fn link_again(&mut self, group: u64, place: Option<&Place<'_>>) -> bool {
         let Some((linked, left)) = self.links.get_mut(&group) else { return false };
-        if let (Some((directory, name)), Some(writer)) = (place, &self.writer) {
-            match linked {
-                Linked::File(file) => file.link(Arc::clone(directory), name.to_vec()),
-                Linked::Other(source, source_name) => {
-                    if let Err(problem) = writer.hard_link(directory, name, source, source_name) {
-                        let _ = self.reading.port.problem(&directory.path_of(name), problem);
-                    }
-                }
-                Linked::Nothing => {}
+        if let (Some((directory, name)), Some(places)) = (place, &self.places) {
+            let made = match linked {
+                Linked::File(_, names) if names.wait(directory, name) => Ok(()),
+                Linked::File(spot, _) | Linked::Other(spot) => places.link(spot, directory, name),
+                Linked::Nothing => Ok(()),
+            };
+            if let Err(problem) = made {
+                let _ = self.reading.port.problem(&directory.path_of(name), problem);
             }
         }
         *left -= 1;
@@ -239,20 +231,22 @@ impl Extract {
     }
 
     fn file(&mut self, place: Option<Place<'_>>, full_path: &[u8], mut item: Item) -> Result<(), Stop> {
+        let (link, size, content) = (item.link, item.size, item.content.clone());
         let locks = item.flags & (flags::IMMUTABLE | flags::APPEND) != 0 && self.reading.plan.write.flags;
-        if let (Some((directory, name)), Some(_), true) = (&place, item.link, locks) {
-            self.locked.push((Arc::clone(directory), name.to_vec(), std::mem::take(&mut item.flags)));
+        let mut linked = Linked::Nothing;
+        let (mut spot, mut at) = (None, None);
+        if let (Some(places), Some((directory, name))) = (&self.places, place) {
+            if link.is_some() && locks {
+                self.locked.push((places.spot(name), full_path.to_vec(), std::mem::take(&mut item.flags)));
+            }
+            spot = link.map(|_| places.spot(name));
+            at = Some((places.writer.clone(), directory, name.to_vec()));
         }
-        let place = match (&self.writer, place) {
-            (Some(writer), Some((directory, name))) => Some((writer.clone(), directory, name.to_vec())),
-            _ => None,
-        };
-        let (link, size) = (item.link, item.size);
-        let content = item.content.clone();
-        let is_written = place.is_some();
-        let file = FileState::new(Arc::clone(&self.reading), place, full_path.to_vec(), item);
+        let file = FileState::new(Arc::clone(&self.reading), at, full_path.to_vec(), item);
+        if let Some(spot) = spot {
+            linked = Linked::File(spot, Arc::clone(file.names()));
+        }
         if let Some(link) = link {
-            let linked = if is_written { Linked::File(Arc::clone(&file)) } else { Linked::Nothing };
             self.remember(link.group, link.count, linked);
         }
         let mut offset = 0;
@@ -323,6 +317,16 @@ fn strip(path: &[u8], count: usize) -> Option<&[u8]> {
     if count > 0 && rest.is_empty() { None } else { Some(rest) }
 }
 
-fn is_prefix(open: &[u8], path: &[u8]) -> bool {
-    crate::tree::is_below(open, path)
+/// What a restore would find out by itself: nothing can be below what is no directory.
+fn rehearse(leaf: &mut Option<Vec<u8>>, path: &[u8], item: &Item) -> Result<(), Problem> {
+    if let Some(leaf) = leaf
+        && path.len() > leaf.len()
+        && is_below(leaf, path)
+    {
+        let kind = if item.is_directory() { "a directory" } else { "an entry" };
+        let message = format!("it is {kind} below \"{}\", which is no directory", leaf.escape_ascii());
+        return Err(Problem::new(ProblemKind::SymlinkParent, message));
+    }
+    *leaf = (!item.is_directory()).then(|| path.to_vec());
+    Ok(())
 }

@@ -8,6 +8,7 @@ mod content;
 mod extract;
 mod items;
 mod list;
+pub(crate) mod places;
 mod restore;
 mod stdout;
 
@@ -21,7 +22,7 @@ use bork_core::source::LineFormat;
 use bork_core::writer::Options as WriteOptions;
 use bork_format::Id;
 use std::path::PathBuf;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::thread::JoinHandle;
 
@@ -77,6 +78,8 @@ pub struct Reading {
     pub total: AtomicU64,
     /// Items done.
     pub items: AtomicU64,
+    /// Regular files on their way; each may have an open descriptor.
+    pub files: AtomicUsize,
     /// Current path.
     pub path: Mutex<Vec<u8>>,
 }
@@ -99,6 +102,7 @@ impl ReadEngine {
             done: AtomicU64::new(0),
             total: AtomicU64::new(0),
             items: AtomicU64::new(0),
+            files: AtomicUsize::new(0),
             path: Mutex::default(),
         });
         let shared = Arc::clone(&reading);

@@ -1,9 +1,10 @@
 //! The workers of a restore: open objects, verify chunks, write them into files.
 
 use super::Reading;
+use super::items::object_reader;
 use crate::error::EngineError;
 use crate::index::Location;
-use crate::objects::{hex, locate};
+use crate::objects::{ObjectReader, hex, locate};
 use crate::pack::open_object;
 use crate::port::Bytes;
 use crate::seal::FileSeal;
@@ -55,17 +56,43 @@ pub struct Use {
     pub slice_length: u32,
 }
 
+impl Use {
+    fn slice_end(&self) -> usize {
+        self.slice_offset as usize + self.slice_length as usize
+    }
+}
+
 enum Opened {
     Small(OwnedFd),
     Large(Arc<LargeFile>),
 }
 
-/// Further names of a file.
+/// Further names of a file. They outlive its [`FileState`], and keep no directory open once the file is complete.
 #[derive(Default)]
-struct Links {
+pub struct Names(Mutex<NamesState>);
+
+#[derive(Default)]
+struct NamesState {
     /// The file is there: names can be made at once.
     complete: bool,
     waiting: Vec<(Arc<Directory>, Vec<u8>)>,
+}
+
+impl Names {
+    /// Keeps another name for when the file is complete. If it is, the caller makes the name: false.
+    pub fn wait(&self, directory: &Arc<Directory>, name: &[u8]) -> bool {
+        let mut state = self.0.lock().expect("no holder panics");
+        if !state.complete {
+            state.waiting.push((Arc::clone(directory), name.to_vec()));
+        }
+        !state.complete
+    }
+
+    fn complete(&self) -> Vec<(Arc<Directory>, Vec<u8>)> {
+        let mut state = self.0.lock().expect("no holder panics");
+        state.complete = true;
+        std::mem::take(&mut state.waiting)
+    }
 }
 
 /// A regular file on its way.
@@ -77,7 +104,7 @@ pub struct FileState {
     file: Mutex<Option<Opened>>,
     remaining: AtomicUsize,
     problem: Mutex<Option<Problem>>,
-    links: Mutex<Links>,
+    names: Arc<Names>,
 }
 
 impl FileState {
@@ -88,6 +115,7 @@ impl FileState {
         path: Vec<u8>,
         item: Item,
     ) -> Arc<Self> {
+        reading.files.fetch_add(1, Ordering::Relaxed);
         Arc::new(FileState {
             reading,
             place,
@@ -96,7 +124,7 @@ impl FileState {
             file: Mutex::default(),
             remaining: AtomicUsize::new(1),
             problem: Mutex::default(),
-            links: Mutex::default(),
+            names: Arc::default(),
         })
     }
 
@@ -110,21 +138,9 @@ impl FileState {
         self.problem.lock().expect("no holder panics").get_or_insert(problem);
     }
 
-    /// Makes another name of this file, now or when it is complete.
-    pub fn link(&self, directory: Arc<Directory>, name: Vec<u8>) {
-        let mut links = self.links.lock().expect("no holder panics");
-        if links.complete {
-            self.make_link(&directory, &name);
-        } else {
-            links.waiting.push((directory, name));
-        }
-    }
-
-    fn make_link(&self, directory: &Directory, name: &[u8]) {
-        let Some((writer, source, source_name)) = &self.place else { return };
-        if let Err(problem) = writer.hard_link(directory, name, source, source_name) {
-            let _ = self.reading.port.problem(&directory.path_of(name), problem);
-        }
+    /// Its further names.
+    pub fn names(&self) -> &Arc<Names> {
+        &self.names
     }
 
     /// One part is done; the last one completes the file.
@@ -138,13 +154,11 @@ impl FileState {
             self.fail(problem);
         }
         let problem = self.problem.lock().expect("no holder panics").take();
-        let waiting = {
-            let mut links = self.links.lock().expect("no holder panics");
-            links.complete = true;
-            std::mem::take(&mut links.waiting)
-        };
-        for (directory, name) in waiting {
-            self.make_link(&directory, &name);
+        for (directory, name) in self.names.complete() {
+            let Some((writer, source, source_name)) = &self.place else { break };
+            if let Err(problem) = writer.hard_link(&directory, &name, source, source_name) {
+                self.reading.port.problem(&directory.path_of(&name), problem)?;
+            }
         }
         match problem {
             Some(problem) => self.reading.port.problem(&self.path, problem),
@@ -211,6 +225,12 @@ impl FileState {
     }
 }
 
+impl Drop for FileState {
+    fn drop(&mut self) {
+        self.reading.files.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
 enum Sink<'a> {
     Small(&'a OwnedFd),
     Large(&'a LargeFile),
@@ -229,6 +249,7 @@ impl Sink<'_> {
 pub fn work(reading: &Reading, tasks: &Receiver<ObjectTask>) -> Result<(), Stop> {
     prepare_thread();
     let mut decompressor = Decompressor::new();
+    let mut reader = object_reader(reading);
     let mut sealed = Vec::new();
     let mut plain = AlignedBuffer::new(PLAIN_LENGTH_MAX as usize + ALIGNMENT);
     while let Ok(task) = tasks.recv() {
@@ -249,11 +270,20 @@ pub fn work(reading: &Reading, tasks: &Receiver<ObjectTask>) -> Result<(), Stop>
             open_object(&task.seal, task.location.object_index, record, &mut sealed, &mut decompressor, target);
         let opened = opened.map_err(|error| locate(error, &task.location).to_string());
         for used in task.uses {
-            let result = match &opened {
-                Ok(()) => put(reading, &used, &plain.as_slice()[start..], &task.location),
-                Err(message) => Err(Problem::new(ProblemKind::Damaged, message.clone())),
+            let problem = match &opened {
+                Ok(()) => match chunk_of(reading, &used, &plain.as_slice()[start..], &task.location) {
+                    Ok(chunk) => write_slice(reading, &used, chunk).err(),
+                    Err(problem) => Some(problem),
+                },
+                Err(message) => Some(Problem::new(ProblemKind::Damaged, message.clone())),
             };
-            if let Err(problem) = result {
+            let problem = match problem {
+                Some(problem) if problem.kind == ProblemKind::Damaged => {
+                    from_other_copy(reading, &mut reader, &used, &task.location.pack, problem).err()
+                }
+                other => other,
+            };
+            if let Some(problem) = problem {
                 used.file.fail(problem);
             }
             reading.done.fetch_add(u64::from(used.slice_length), Ordering::Relaxed);
@@ -263,8 +293,8 @@ pub fn work(reading: &Reading, tasks: &Receiver<ObjectTask>) -> Result<(), Stop>
     Ok(())
 }
 
-/// Verifies one chunk and writes the slice of it that the file needs.
-fn put(reading: &Reading, used: &Use, plain: &[u8], location: &Location) -> Result<(), Problem> {
+/// The chunk in the plaintext of its object, verified.
+fn chunk_of<'a>(reading: &Reading, used: &Use, plain: &'a [u8], location: &Location) -> Result<&'a [u8], Problem> {
     let damaged = |why: &str| {
         let error = EngineError::damaged(format!("chunk {}", hex(&used.id)), why);
         Problem::new(ProblemKind::Damaged, locate(error, location).to_string())
@@ -274,8 +304,30 @@ fn put(reading: &Reading, used: &Use, plain: &[u8], location: &Location) -> Resu
     if reading.keys.source().identify(chunk) != used.id {
         return Err(damaged("its content does not match its id"));
     }
-    let slice = used.slice_offset as usize;
-    let bytes = chunk.get(slice..slice + used.slice_length as usize).ok_or_else(|| damaged("it is cut short"))?;
+    if used.slice_end() > chunk.len() { Err(damaged("it is cut short")) } else { Ok(chunk) }
+}
+
+/// The copy of a chunk in `pack` cannot be read: reads and writes another one; `problem`, if there is none.
+pub fn from_other_copy(
+    reading: &Reading,
+    reader: &mut ObjectReader,
+    used: &Use,
+    pack: &Id,
+    problem: Problem,
+) -> Result<(), Problem> {
+    reading.index.mark_damaged(std::iter::once(used.id), pack);
+    if reading.index.is_damaged(&used.id) {
+        return Err(problem);
+    }
+    match reader.read(&used.id) {
+        Ok(chunk) if used.slice_end() <= chunk.len() => write_slice(reading, used, &chunk),
+        _ => Err(problem),
+    }
+}
+
+/// Writes the slice of a chunk that the file needs.
+fn write_slice(reading: &Reading, used: &Use, chunk: &[u8]) -> Result<(), Problem> {
+    let bytes = &chunk[used.slice_offset as usize..used.slice_end()];
     if reading.plan.sparse && bytes.iter().all(|byte| *byte == 0) {
         return used.file.write(|_| Ok(()));
     }

@@ -76,6 +76,14 @@ def one_line(path: bytes) -> str:
     )
 
 
+_CONTROL = dict.fromkeys((*range(0x20), *range(0x7F, 0xA0)), "?")
+
+
+def printable(text: str) -> str:
+    """Text of an archive for a person: control characters, which could steer a terminal or fake a line, become ``?``."""
+    return text.translate(_CONTROL)
+
+
 def cells(text: str) -> int:
     """How many columns of a terminal ``text`` takes."""
     if text.isascii():

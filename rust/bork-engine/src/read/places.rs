@@ -1,0 +1,119 @@
+//! Where items go: the directories between the target and the current item, and the way back to where one went.
+
+use crate::tree::is_below;
+use bork_core::problem::{Problem, ProblemKind};
+use bork_core::writer::{Directory, Writer};
+use bork_format::item::Item;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Weak};
+
+/// A directory, and a name in it.
+pub type Place<'a> = (Arc<Directory>, &'a [u8]);
+
+/// The open directories, and the paths that lead to them, stripped of leading components.
+pub struct Places {
+    /// Makes everything.
+    pub writer: Writer,
+    target: PathBuf,
+    root: Arc<Directory>,
+    /// Path of the innermost open directory.
+    path: Vec<u8>,
+    /// Below the root, outermost first: the length of the path of each, and the directory.
+    open: Vec<(usize, Arc<Directory>)>,
+}
+
+/// Where something was restored. Its directory need not stay open: it is found again by its path below the target.
+pub struct Spot {
+    directory: Weak<Directory>,
+    /// A directory that could not be entered again, being left, stays open.
+    kept: Option<Arc<Directory>>,
+    path: Vec<u8>,
+    name: Vec<u8>,
+}
+
+impl Places {
+    /// Opens the target.
+    pub fn new(writer: Writer, target: &Path) -> Result<Self, Problem> {
+        let root = writer.open_root(target)?;
+        Ok(Places { writer, target: target.to_path_buf(), root, path: Vec::new(), open: Vec::new() })
+    }
+
+    /// The target gets the attributes of the root of the archive, which comes first: nothing else is open yet.
+    pub fn restore_root(&mut self, item: Item) -> Result<(), Problem> {
+        self.root = self.writer.restore_root(&self.target, b".", item)?;
+        Ok(())
+    }
+
+    /// The directory that an item belongs in, and its name there. Leaves directories that are complete.
+    pub fn enter_parent<'a>(&mut self, path: &'a [u8]) -> Result<Place<'a>, Problem> {
+        let (parent, name) = match path.iter().rposition(|byte| *byte == b'/') {
+            Some(at) => (&path[..at], &path[at + 1..]),
+            None => (&b""[..], path),
+        };
+        while !is_below(&self.path, parent) {
+            self.open.pop();
+            self.path.truncate(self.open.last().map_or(0, |(length, _)| *length));
+        }
+        while self.path.len() < parent.len() {
+            let start = if self.path.is_empty() { 0 } else { self.path.len() + 1 };
+            let component = parent[start..].split(|byte| *byte == b'/').next().unwrap_or_default();
+            let directory = self.writer.enter(self.innermost(), component, None)?;
+            self.push(&parent[..start + component.len()], directory);
+        }
+        Ok((Arc::clone(self.innermost()), name))
+    }
+
+    /// Restores the directory at `path`, whose parent has been entered, and enters it.
+    pub fn enter(&mut self, path: &[u8], name: &[u8], full_path: &[u8], item: Item) -> Result<(), Problem> {
+        let directory = self.writer.enter(self.innermost(), name, Some((full_path, item)))?;
+        self.push(path, directory);
+        Ok(())
+    }
+
+    fn push(&mut self, path: &[u8], directory: Arc<Directory>) {
+        self.path.extend_from_slice(&path[self.path.len()..]);
+        self.open.push((path.len(), directory));
+    }
+
+    fn innermost(&self) -> &Arc<Directory> {
+        self.open.last().map_or(&self.root, |(_, directory)| directory)
+    }
+
+    /// How many directories are open only for entries that are not complete.
+    pub fn waiting(&self) -> usize {
+        self.writer.open_directories().saturating_sub(self.open.len() + 1)
+    }
+
+    /// Remembers where `name` in the directory of the current item is.
+    pub fn spot(&self, name: &[u8]) -> Spot {
+        let directory = self.innermost();
+        let kept = (!directory.lets_back_in()).then(|| Arc::clone(directory));
+        Spot { directory: Arc::downgrade(directory), kept, path: self.path.clone(), name: name.to_vec() }
+    }
+
+    /// Opens the directory of a spot, and tells the name there.
+    pub fn find<'a>(&self, spot: &'a Spot) -> Result<Place<'a>, Problem> {
+        let directory = match spot.kept.clone().or_else(|| spot.directory.upgrade()) {
+            Some(directory) => directory,
+            None => self.writer.enter_again(&self.root, &spot.path)?,
+        };
+        Ok((directory, &spot.name))
+    }
+
+    /// Makes another name of what is at `spot`.
+    pub fn link(&self, spot: &Spot, directory: &Directory, name: &[u8]) -> Result<(), Problem> {
+        let (source, source_name) = self.find(spot)?;
+        self.writer.hard_link(directory, name, &source, source_name)
+    }
+}
+
+/// What keeps an item from being restored that no system call has to find out: for a dry run, and for a check.
+pub fn refuse(path: &[u8], item: &Item) -> Result<(), Problem> {
+    if path.is_empty() && !item.is_directory() {
+        return Err(Problem::new(
+            ProblemKind::PathTraversal,
+            "it would take the place of the target, and is no directory",
+        ));
+    }
+    Ok(())
+}
