@@ -8,7 +8,7 @@ from typing import Literal, Protocol
 LogLevel = Literal["debug", "info", "warning", "error"]
 
 
-PercentOperation = Literal["extract", "check.packs", "check.archives", "compact.mark", "compact.packs"]
+PercentOperation = Literal["extract", "diff", "check.packs", "check.archives", "compact.mark", "compact.packs"]
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,7 +11,7 @@ from bork.cli.output.text import TextRenderer
 if TYPE_CHECKING:
     from bork.operations.events import ArchiveProgress, PercentProgress
 
-_MSGIDS = {"extract": "extract", "check.packs": "repository.check", "check.archives": "check.archives"}
+_MSGIDS = {"extract": "extract", "diff": "diff", "check.packs": "repository.check", "check.archives": "check.archives"}
 
 
 class JsonRenderer:
