@@ -26,8 +26,8 @@ def native() -> None:
         stand_in = ModuleType(name)
         stand_in.__dict__["VERSION"] = bork.__version__
         for part in (
-            *("CheckEngine", "ChunkIndex", "CreateEngine", "Data", "Done", "Fetch", "Keys", "Lines", "PackBuffer"),
-            *("Problem", "ReadEngine", "StoreIndex", "StorePack"),
+            *("CheckEngine", "ChunkIndex", "CreateEngine", "Data", "DiffEngine", "Done", "Fetch"),
+            *("Keys", "Lines", "PackBuffer", "Problem", "ReadEngine", "StoreIndex", "StorePack"),
         ):
             stand_in.__dict__[part] = type(part, (), {})
         stand_in.__dict__["digest"] = bytes

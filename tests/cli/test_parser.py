@@ -205,6 +205,8 @@ BORG_OPTIONS = {
         --noatime --atime --noctime --nobirthtime --nobsdflags --noflags --noacls --noxattrs --sparse --files-cache
         --files-changed --read-special --comment --timestamp -c --checkpoint-interval --chunker-params
         -C --compression""",
+    "diff": """--numeric-owner --numeric-ids --same-chunker-params --sort --sort-by --content-only --json-lines
+        -e --exclude --exclude-from --pattern --patterns-from""",
     "extract": """--list -n --dry-run --numeric-owner --numeric-ids --nobsdflags --noflags --noacls --noxattrs --stdout
         --sparse -e --exclude --exclude-from --pattern --patterns-from --strip-components""",
     "help": "--epilog-only --usage-only",

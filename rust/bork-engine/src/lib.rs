@@ -8,6 +8,7 @@ pub mod assemble;
 pub mod buffer;
 pub mod check;
 pub mod create;
+pub mod diff;
 pub mod error;
 pub mod filter;
 pub mod half;

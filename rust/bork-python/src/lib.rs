@@ -4,6 +4,7 @@
 mod check;
 mod compact;
 mod create;
+mod diff;
 mod error;
 mod events;
 mod index;
@@ -24,6 +25,8 @@ mod _native {
     use super::compact::{MarkEngine, Marks, RewriteEngine};
     #[pymodule_export]
     use super::create::CreateEngine;
+    #[pymodule_export]
+    use super::diff::DiffEngine;
     #[pymodule_export]
     use super::events::{Data, Done, Fetch, Lines, PackBuffer, Problem, StoreIndex, StorePack};
     #[pymodule_export]

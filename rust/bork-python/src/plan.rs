@@ -64,7 +64,8 @@ pub fn invalid(text: impl Into<String>) -> PyErr {
     PyValueError::new_err(text.into())
 }
 
-fn style(word: &str) -> PyResult<Style> {
+/// The style that two letters name.
+pub fn style(word: &str) -> PyResult<Style> {
     Ok(match word {
         "fm" => Style::Fnmatch,
         "sh" => Style::Shell,

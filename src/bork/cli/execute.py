@@ -212,6 +212,8 @@ def load(command: str) -> ModuleType:  # noqa: C901 (a table, in a form that the
             from bork.cli.commands import create as module
         case "delete":
             from bork.cli.commands import delete as module
+        case "diff":
+            from bork.cli.commands import diff as module
         case "extract":
             from bork.cli.commands import extract as module
         case "help":

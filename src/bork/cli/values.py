@@ -16,6 +16,10 @@ MAX_CHUNK_BYTES = 20 * 1024 * 1024 - 41 - 8  # Borg's MAX_DATA_SIZE, the limit o
 QUOTA_MIN_BYTES = 10_000_000
 
 SORT_KEYS = ("timestamp", "archive", "name", "id")
+DIFF_SORT_FIELDS = (
+    *("path", "size_added", "size_removed", "size_diff", "size", "user", "group", "uid", "gid"),
+    *("ctime", "mtime", "ctime_diff", "mtime_diff"),
+)
 _FILES_CACHE_LETTERS = {"ctime": "c", "mtime": "m", "size": "s", "inode": "i", "rechunk": "r", "disabled": "d"}
 _FILES_CACHE_MODES = {
     "cis": "ctime,size,inode",
@@ -123,6 +127,18 @@ def sort_keys(text: str) -> tuple[str, ...]:
         if key not in SORT_KEYS:
             raise ValueError(f"Invalid sort key: {key}")
     return keys
+
+
+def diff_sort_fields(text: str) -> tuple[tuple[str, bool], ...]:
+    """``--sort-by`` of ``diff``: (field, whether descending)."""
+    specs = [spec.strip() for spec in text.split(",") if spec.strip()]
+    if not specs:
+        raise ValueError("unsupported sort field: empty spec")
+    fields = tuple((spec.removeprefix(">" if spec[0] == ">" else "<"), spec[0] == ">") for spec in specs)
+    for field, _ in fields:
+        if field not in DIFF_SORT_FIELDS:
+            raise ValueError(f"unsupported sort field: {field}")
+    return fields
 
 
 def files_cache_mode(text: str) -> str:

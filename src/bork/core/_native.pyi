@@ -196,6 +196,21 @@ class ReadEngine:
     def cancel(self) -> None: ...
 
 @final
+class DiffEngine:
+    """Compare two archives: ``Lines``, one line for each path that differs. See docs/usage/diff.md.
+
+    Outcome keys: differences (lines), nodes (that had to be read, of both trees).
+    """
+
+    def __new__(cls, plan: dict[str, object], keys: Keys, index: ChunkIndex) -> Self: ...
+    def next_event(self, timeout_s: float) -> StorePack | StoreIndex | Fetch | Lines | Data | Problem | Done | None: ...
+    def fetched(self, token: int, data: Sequence[bytes]) -> None: ...
+    def fetch_failed(self, token: int, message: str) -> None: ...
+    def progress(self) -> tuple[int, int, int, int, bytes]:
+        """(items of the new archive that have been passed, 0, 0, 0, path of the last difference)."""
+    def cancel(self) -> None: ...
+
+@final
 class CheckEngine:
     """Check packs (hash = name, table of contents, index) and archives (every reference resolves)."""
 

@@ -11,6 +11,7 @@ LogLevel = Literal["debug", "info", "warning", "error"]
 PercentOperation = Literal[
     "extract", "check.packs", "check.archives", "compact.mark", "compact.packs", "delete", "prune"
 ]
+PercentOperation = Literal["extract", "diff", "check.packs", "check.archives", "compact.mark", "compact.packs"]
 
 
 @dataclass(frozen=True, slots=True)

@@ -15,6 +15,7 @@
 //! anybody has to work for them.
 
 mod clock;
+mod diff;
 mod format;
 mod json;
 pub(crate) use json::{Bytes, string as json_string};
@@ -22,6 +23,7 @@ mod spec;
 mod value;
 
 pub use clock::local_offset;
+pub use diff::{Change, DiffRenderer, Who};
 pub use format::{ArchiveKeys, Format, FormatError, Needs};
 pub use value::{Hash, KEYS};
 

@@ -2,7 +2,7 @@
 
 use super::Extra;
 use bork_format::item::{
-    Item, TYPE_BLOCK_DEVICE, TYPE_CHARACTER_DEVICE, TYPE_DIRECTORY, TYPE_FIFO, TYPE_FILE, TYPE_SYMLINK, Time,
+    Item, TYPE_BLOCK_DEVICE, TYPE_CHARACTER_DEVICE, TYPE_DIRECTORY, TYPE_FIFO, TYPE_FILE, TYPE_MASK, TYPE_SYMLINK, Time,
 };
 
 /// A digest that a format can ask for. Whoever reads the content computes it.
@@ -163,7 +163,7 @@ impl<'a> Values<'a> {
     pub fn get(&self, key: Key) -> Value<'a> {
         let (item, extra) = (self.item, self.extra);
         match key {
-            Key::Type => Value::Text(type_letter(item)),
+            Key::Type => Value::Text(type_letter(item.mode)),
             Key::Mode => Value::Mode(self.mode()),
             Key::Uid => Value::Number(u64::from(item.uid)),
             Key::Gid => Value::Number(u64::from(item.gid)),
@@ -229,30 +229,34 @@ impl<'a> Values<'a> {
 
     /// As `ls -l` shows it.
     fn mode(&self) -> [u8; 10] {
-        let mut out = *b"?rwxrwxrwx";
-        let mode = self.item.mode;
-        for (index, letter) in out[1..].iter_mut().enumerate() {
-            if mode & (0o400 >> index) == 0 {
-                *letter = b'-';
-            }
-        }
-        for (bit, index, letter) in [(0o4000, 3, b's'), (0o2000, 6, b's'), (0o1000, 9, b't')] {
-            if mode & bit != 0 {
-                out[index] = if out[index] == b'x' { letter } else { letter.to_ascii_uppercase() };
-            }
-        }
+        let mut out = mode_text(self.item.mode);
         let later_link = self.extra.link_source.is_some_and(|first| !first.is_empty());
-        out[0] = match type_letter(self.item) {
-            b"l" => b'l',
-            _ if later_link => b'h',
-            letter => letter[0],
-        };
+        if later_link && out[0] != b'l' {
+            out[0] = b'h';
+        }
         out
     }
 }
 
-fn type_letter(item: &Item) -> &'static [u8] {
-    match item.file_type() {
+/// A mode as `ls -l` shows it.
+pub(super) fn mode_text(mode: u32) -> [u8; 10] {
+    let mut out = *b"?rwxrwxrwx";
+    for (index, letter) in out[1..].iter_mut().enumerate() {
+        if mode & (0o400 >> index) == 0 {
+            *letter = b'-';
+        }
+    }
+    for (bit, index, letter) in [(0o4000, 3, b's'), (0o2000, 6, b's'), (0o1000, 9, b't')] {
+        if mode & bit != 0 {
+            out[index] = if out[index] == b'x' { letter } else { letter.to_ascii_uppercase() };
+        }
+    }
+    out[0] = type_letter(mode)[0];
+    out
+}
+
+fn type_letter(mode: u32) -> &'static [u8] {
+    match mode & TYPE_MASK {
         TYPE_FILE => b"-",
         TYPE_DIRECTORY => b"d",
         TYPE_SYMLINK => b"l",

@@ -18,6 +18,7 @@ _MSGIDS = {
     "delete": "archive.delete",
     "prune": "prune",
 }
+_MSGIDS = {"extract": "extract", "diff": "diff", "check.packs": "repository.check", "check.archives": "check.archives"}
 
 
 class JsonRenderer:
