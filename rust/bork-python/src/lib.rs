@@ -10,6 +10,7 @@ mod index;
 mod keys;
 mod plan;
 mod read;
+mod recreate;
 
 use pyo3::prelude::*;
 
@@ -32,6 +33,8 @@ mod _native {
     use super::keys::{Keys, digest};
     #[pymodule_export]
     use super::read::ReadEngine;
+    #[pymodule_export]
+    use super::recreate::RecreateEngine;
 
     #[pymodule_init]
     fn init(module: &Bound<'_, PyModule>) -> PyResult<()> {

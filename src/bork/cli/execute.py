@@ -193,7 +193,7 @@ def _console(values: parser.Values) -> Console:
     )
 
 
-def load(command: str) -> ModuleType:
+def load(command: str) -> ModuleType:  # noqa: C901  # one case a command
     """The module of a command of ``COMMANDS``. Written out, since the imports of a program should be seen in it."""
     module: ModuleType
     # Late: a command pays for nothing that belongs to another one.
@@ -218,6 +218,8 @@ def load(command: str) -> ModuleType:
             from bork.cli.commands import key_import as module
         case "list":
             from bork.cli.commands import list as module
+        case "recreate":
+            from bork.cli.commands import recreate as module
         case "version":
             from bork.cli.commands import version as module
         case _:

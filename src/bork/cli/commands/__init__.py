@@ -15,6 +15,7 @@ COMMANDS: dict[str, str] = {
     "key export": "export repository key for backup",
     "key import": "import repository key from backup",
     "list": "list archive or repository contents",
+    "recreate": "re-create archives",
     "version": "display the version",
 }
 
@@ -39,7 +40,6 @@ NOT_AVAILABLE: frozenset[str] = frozenset(
         "key migrate-to-repokey",
         "mount",
         "prune",
-        "recreate",
         "rename",
         "serve",
         "umount",
