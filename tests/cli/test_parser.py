@@ -217,6 +217,9 @@ BORG_OPTIONS = {
     "key import": "--paper",
     "list": """--consider-checkpoints --short --format --json --json-lines -P --prefix -a --glob-archives --sort-by
         --first --last -e --exclude --exclude-from --pattern --patterns-from""",
+    "recreate": """--list --filter -n --dry-run -s --stats -e --exclude --exclude-from --pattern --patterns-from
+        --exclude-caches --exclude-if-present --keep-exclude-tags --target -c --checkpoint-interval --comment
+        --timestamp -C --compression --recompress --chunker-params""",
     "version": "",
 }
 

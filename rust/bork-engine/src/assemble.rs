@@ -10,10 +10,11 @@ use crate::tree::TreeBuilder;
 use bork_core::compress::Compressor;
 use bork_core::seam::Stop;
 use bork_format::Id;
+use bork_format::item::Link;
 use bork_format::node::{LeafBuilder, Summary};
 use bork_format::pack::ObjectKind;
 use crossbeam_channel::{Receiver, Sender, unbounded};
-use std::collections::VecDeque;
+use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -41,6 +42,26 @@ impl LeafTask {
 
 /// Gets finished leaves stored: sends the task to a worker, or runs it.
 pub type StoreLeaf = Box<dyn FnMut(LeafTask) -> Result<(), Stop> + Send>;
+
+/// Tells further names of a file from the first one, so that a file with several names counts once.
+#[derive(Default)]
+pub struct LinkNames {
+    /// Sets that are not complete: how many names are still to come.
+    left: HashMap<u64, u32>,
+}
+
+impl LinkNames {
+    /// Whether a name of a file with several names is not its first. Each name is asked about once.
+    pub fn is_later(&mut self, link: Link) -> bool {
+        let left = self.left.entry(link.group).or_insert(link.count);
+        let is_later = *left < link.count;
+        *left = left.saturating_sub(1);
+        if *left == 0 {
+            self.left.remove(&link.group);
+        }
+        is_later
+    }
+}
 
 /// Items in, root out.
 ///

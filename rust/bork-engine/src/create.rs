@@ -10,7 +10,7 @@
 //! The assembler puts results into order and cuts leaves; hashing, compressing and sealing a leaf is a task for a
 //! worker again. So the only work done one after the other is reading names and copying item bodies.
 
-use crate::assemble::{LeafTask, TreeAssembler};
+use crate::assemble::{LeafTask, LinkNames, TreeAssembler};
 use crate::error::EngineError;
 use crate::half::{Half, LocalSink, PackOptions};
 use crate::index::ChunkIndex;
@@ -22,9 +22,8 @@ use bork_core::seam::{NoPrevious, Previous, Stop};
 use bork_core::source::{PathList, Progress, Shared, SourceOptions, Status, Task, UnitResult, WINDOW_UNITS, Worker};
 use bork_core::walk::{Root, Unit, WalkOptions, Walker, sort_roots};
 use bork_format::Id;
-use bork_format::item::Link;
 use crossbeam_channel::{Receiver, RecvTimeoutError, Sender, bounded};
-use std::collections::{BTreeMap, HashMap};
+use std::collections::BTreeMap;
 use std::fs::File;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, OnceLock};
@@ -160,7 +159,7 @@ impl CreateEngine {
         let assembler = Assembler {
             tree: TreeAssembler::new(Arc::clone(&half), Box::new(store))?,
             lines: Vec::new(),
-            names_left: HashMap::new(),
+            names: LinkNames::default(),
             files: 0,
             problems: 0,
             shared: Arc::clone(&shared),
@@ -238,8 +237,7 @@ fn guard(port: &Port, stop: &AtomicBool, work: impl FnOnce() -> Result<(), Stop>
 struct Assembler {
     tree: TreeAssembler,
     lines: Vec<u8>,
-    /// Hard link sets that are not complete: how many names are still to come.
-    names_left: HashMap<u64, u32>,
+    names: LinkNames,
     files: u64,
     problems: u64,
     shared: Arc<Shared<LocalSink>>,
@@ -283,7 +281,7 @@ impl Assembler {
             self.half.port.problem(&path, problem)?;
         }
         self.files += result.files;
-        let later: Vec<bool> = result.links.iter().map(|link| self.is_later_name(*link)).collect();
+        let later: Vec<bool> = result.links.iter().map(|link| self.names.is_later(*link)).collect();
         self.files -= later.iter().filter(|later| **later).count() as u64;
         self.write_lines(result.statuses, &later);
         if self.lines.len() >= LINES_LENGTH {
@@ -293,17 +291,6 @@ impl Assembler {
             self.tree.push(&path, body.bytes(), size)?;
         }
         self.tree.settle()
-    }
-
-    /// Whether a name of a file with several names is not its first.
-    fn is_later_name(&mut self, link: Link) -> bool {
-        let left = self.names_left.entry(link.group).or_insert(link.count);
-        let is_later = *left < link.count;
-        *left = left.saturating_sub(1);
-        if *left == 0 {
-            self.names_left.remove(&link.group);
-        }
-        is_later
     }
 
     fn write_lines(&mut self, statuses: Vec<Status>, later: &[bool]) {

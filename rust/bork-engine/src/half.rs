@@ -297,6 +297,29 @@ impl LocalSink {
         Ok(())
     }
 
+    /// Stores a chunk although the repository holds it, unless this run is storing it already.
+    pub fn put_again(&mut self, id: &Id, bytes: &[u8]) -> Result<(), Stop> {
+        if !self.half.claims.claim(id) {
+            self.half.counters.count(u64::from(self.claimed(id).unwrap_or(0)), false);
+            return Ok(());
+        }
+        if bytes.len() >= GROUPED_MAX {
+            return self.store_object(bytes, vec![(*id, bytes.len() as u32)]);
+        }
+        self.regroup(id, bytes)
+    }
+
+    /// Stored length of a chunk of this run that no index names yet; 0 while it waits for its group.
+    pub fn claimed(&self, id: &Id) -> Option<u32> {
+        self.half.claims.contains(id)
+    }
+
+    /// The codec that an object of these bytes would get. Cost: compresses them.
+    pub fn codec_of(&mut self, bytes: &[u8]) -> Codec {
+        self.payload.clear();
+        self.compressor.compress(bytes, &mut self.payload)
+    }
+
     fn padding(&self) -> Result<usize, Stop> {
         let spec = self.half.options.compression.obfuscate;
         if spec == 0 {
@@ -325,14 +348,7 @@ impl ChunkSink for LocalSink {
             self.half.counters.count(stored, false);
             return Ok(());
         }
-        if !self.half.claims.claim(id) {
-            self.half.counters.count(0, false);
-            return Ok(());
-        }
-        if bytes.len() >= GROUPED_MAX {
-            return self.store_object(bytes, vec![(*id, bytes.len() as u32)]);
-        }
-        self.regroup(id, bytes)
+        self.put_again(id, bytes)
     }
 
     fn known(&self, id: &Id) -> Option<u64> {

@@ -210,6 +210,18 @@ impl ChunkIndex {
         best
     }
 
+    /// Number of tables. What is added comes behind them.
+    pub fn table_count(&self) -> usize {
+        self.tables.read().expect("no holder panics").len()
+    }
+
+    /// Where a chunk is that was added when there were `tables` tables already.
+    pub fn find_since(&self, id: &Id, tables: usize) -> Option<Location> {
+        let all = self.tables.read().expect("no holder panics");
+        let added = all.get(tables..).unwrap_or_default();
+        added.iter().rev().find_map(|table| table.copies(id).next()).map(|copy| copy.2)
+    }
+
     /// A fixed view for a thread that looks up often.
     pub fn snapshot(&self) -> Vec<Arc<Table>> {
         self.tables.read().expect("no holder panics").clone()

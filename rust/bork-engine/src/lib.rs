@@ -19,6 +19,7 @@ pub mod objects;
 pub mod pack;
 pub mod port;
 pub mod read;
+pub mod recreate;
 pub mod rewrite;
 pub mod seal;
 pub mod secrets;

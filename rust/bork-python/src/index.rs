@@ -70,6 +70,10 @@ impl ChunkIndex {
         Ok(())
     }
 
+    fn table_count(&self) -> usize {
+        self.0.table_count()
+    }
+
     fn condemn_packs(&self, names: Vec<PyBackedBytes>) -> PyResult<()> {
         self.0.condemn_packs(&ids(&names)?);
         Ok(())

@@ -11,6 +11,7 @@ mod index;
 mod keys;
 mod plan;
 mod read;
+mod recreate;
 
 use pyo3::prelude::*;
 
@@ -35,6 +36,8 @@ mod _native {
     use super::keys::{Keys, digest};
     #[pymodule_export]
     use super::read::ReadEngine;
+    #[pymodule_export]
+    use super::recreate::RecreateEngine;
 
     #[pymodule_init]
     fn init(module: &Bound<'_, PyModule>) -> PyResult<()> {

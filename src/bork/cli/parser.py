@@ -213,6 +213,8 @@ class _Parser:
                 self._fail(f"argument {'/'.join(option.flags)}: ignored explicit argument {attached!r}")
             self.values[option.dest] = option.constant
             return
+        if attached is None and option.implied and not (queue and queue[-1] in option.choices):
+            attached = option.implied
         if attached is None:
             if not queue or queue[-1] == "--" or self._is_option(queue[-1]):
                 self._fail(f"argument {'/'.join(option.flags)}: expected one argument")

@@ -72,6 +72,8 @@ class ChunkIndex:
         """Names of all packs known.  # 32 bytes each"""
     def forget_packs(self, names: Sequence[bytes]) -> None:
         """Treat chunks of these packs as absent (the storage does not hold them)."""
+    def table_count(self) -> int:
+        """Number of tables, those of no index object included; what an engine adds comes behind them."""
     def condemn_packs(self, names: Sequence[bytes]) -> None:
         """Let nothing new refer to these packs: a compaction is about to delete them. They can still be read."""
     def tables(self) -> list[tuple[bytes, int, int, int]]:
@@ -208,6 +210,19 @@ class DiffEngine:
     def fetch_failed(self, token: int, message: str) -> None: ...
     def progress(self) -> tuple[int, int, int, int, bytes]:
         """(items of the new archive that have been passed, 0, 0, 0, path of the last difference)."""
+    def cancel(self) -> None: ...
+
+@final
+class RecreateEngine:
+    """Make an archive of another one. Outcome keys: as ``CreateEngine``; no root in a dry run."""
+
+    def __new__(cls, plan: dict[str, object], keys: Keys, index: ChunkIndex) -> Self: ...
+    def next_event(self, timeout_s: float) -> StorePack | StoreIndex | Fetch | Lines | Data | Problem | Done | None: ...
+    def stored(self, token: int) -> None: ...
+    def fetched(self, token: int, data: Sequence[bytes]) -> None: ...
+    def fetch_failed(self, token: int, message: str) -> None: ...
+    def progress(self) -> tuple[int, int, int, int, bytes]:
+        """(original size, compressed size, deduplicated size, items, current path)."""
     def cancel(self) -> None: ...
 
 @final

@@ -29,6 +29,7 @@ if TYPE_CHECKING:
 # File times come from a clock that ticks every 1 to 10 ms: one that is stamped after the start of a backup may look
 # this much older than it.
 CLOCK_TICK_NS = 10_000_000
+DEFAULT_CHUNKER: Chunker = ("gear", 18, 22, 20)
 
 
 class Compression(NamedTuple):
@@ -101,7 +102,7 @@ class CreateOptions:
     files_cache: str = "ctime,size,inode"
     files_changed: Literal["ctime", "mtime", "disabled"] = "ctime"
     compression: Compression = field(default_factory=Compression)
-    chunker: Chunker = ("gear", 18, 22, 20)
+    chunker: Chunker = DEFAULT_CHUNKER
     pack_size: int | None = None  # bytes; None: by the size of the repository
 
 

@@ -9,9 +9,8 @@ LogLevel = Literal["debug", "info", "warning", "error"]
 
 
 PercentOperation = Literal[
-    "extract", "check.packs", "check.archives", "compact.mark", "compact.packs", "delete", "prune"
+    "extract", "diff", "check.packs", "check.archives", "compact.mark", "compact.packs", "delete", "prune"
 ]
-PercentOperation = Literal["extract", "diff", "check.packs", "check.archives", "compact.mark", "compact.packs"]
 
 
 @dataclass(frozen=True, slots=True)

@@ -161,6 +161,14 @@ class Repository:
         """Raises: ObjectMissing."""
         return self._store.get(layout.head_name(head))
 
+    def replace_head(self, head: HeadId, data: bytes) -> None:
+        """Commit an archive in place of the one of the same name: at each moment there is one of them, whole.
+
+        Raises: StorageError, StorageQuotaExceeded.
+        """
+        self._charge(len(data))
+        self._store.replace(layout.head_name(head), data)
+
     def delete_head(self, head: HeadId) -> None:
         """Delete an archive; a compaction frees its space. Raises: ObjectMissing, StorageError."""
         self._store.delete(layout.head_name(head))

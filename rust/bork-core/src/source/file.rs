@@ -142,6 +142,23 @@ impl Assembly {
     }
 }
 
+/// Content that is put together slice by slice. Memory: two content lists at most, whatever the length of the file.
+#[derive(Default)]
+pub struct ContentBuilder(Assembly);
+
+impl ContentBuilder {
+    /// Appends a slice.
+    pub fn push<S: ChunkSink>(&mut self, slice: Slice, sink: &mut S) -> Result<(), Stop> {
+        self.0.tail.push(slice);
+        if self.0.tail.len() >= 2 * SLICES_PER_LIST_MAX { self.0.cut_list(SLICES_PER_LIST_MAX, sink) } else { Ok(()) }
+    }
+
+    /// The content; many slices are in content lists.
+    pub fn finish<S: ChunkSink>(mut self, sink: &mut S) -> Result<Content, Stop> {
+        self.0.content(sink)
+    }
+}
+
 /// The content made of these slices; many go into content lists.
 pub fn content_of<S: ChunkSink>(slices: Vec<Slice>, sink: &mut S) -> Result<Content, Stop> {
     Assembly { tail: slices, ..Assembly::default() }.content(sink)

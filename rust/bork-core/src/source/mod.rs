@@ -21,7 +21,7 @@ mod status;
 mod worker;
 
 pub use change::{FilesCache, Unchanged};
-pub use file::Task;
+pub use file::{ContentBuilder, Task};
 pub use list::PathList;
 pub use options::{Changed, SourceOptions, Stdin};
 pub use shared::{BodyBytes, Progress, Shared, UnitResult, WINDOW_UNITS};

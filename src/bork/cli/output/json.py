@@ -13,12 +13,14 @@ if TYPE_CHECKING:
 
 _MSGIDS = {
     "extract": "extract",
+    "diff": "diff",
     "check.packs": "repository.check",
     "check.archives": "check.archives",
+    "compact.mark": "compact.mark",
+    "compact.packs": "compact.packs",
     "delete": "archive.delete",
     "prune": "prune",
 }
-_MSGIDS = {"extract": "extract", "diff": "diff", "check.packs": "repository.check", "check.archives": "check.archives"}
 
 
 class JsonRenderer:

@@ -82,7 +82,7 @@ _CONTROL = dict.fromkeys((*range(0x20), *range(0x7F, 0xA0)), "?")
 
 
 def printable(text: str) -> str:
-    """Text of an archive for a person: control characters, which could steer a terminal or fake a line, become ``?``."""
+    """Text of an archive for a person: control characters, which could steer a terminal, become ``?``."""
     return text.translate(_CONTROL)
 
 
