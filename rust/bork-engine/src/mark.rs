@@ -16,7 +16,7 @@ use bork_core::seam::Stop;
 use bork_format::Id;
 use bork_format::item::{Content, Item, Slice, decode_list};
 use bork_format::node::{INNER, LeafReader, decode_inner};
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Condvar, Mutex};
 use std::thread::JoinHandle;
@@ -75,6 +75,25 @@ impl Marks {
         let (_, marked, at) = best?;
         let bit = 1 << (at % 64);
         Some(marked.bits[at / 64].fetch_or(bit, Ordering::Relaxed) & bit == 0)
+    }
+
+    /// Marks all that is in some packs, needed or not. Cost: a pass over all tables.
+    pub fn mark_packs(&self, names: &HashSet<Id>) {
+        for marked in &self.tables {
+            let view = marked.table.view();
+            let layout = view.layout();
+            let is_wanted = |pack: usize| view.pack(pack).is_some_and(|pack| names.contains(&pack.name));
+            let wanted: Vec<bool> = (0..layout.packs).map(is_wanted).collect();
+            if !wanted.contains(&true) {
+                continue;
+            }
+            for at in 0..layout.chunks {
+                let object = view.object(view.chunk(at).object as usize);
+                if object.is_ok_and(|object| wanted[object.pack as usize]) {
+                    marked.bits[at / 64].fetch_or(1 << (at % 64), Ordering::Relaxed);
+                }
+            }
+        }
     }
 
     /// Whether the copy of a chunk in this object of this pack is the marked one.

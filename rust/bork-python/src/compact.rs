@@ -3,7 +3,7 @@
 use crate::error::to_python;
 use crate::events::{fetched, next_event};
 use crate::id_from;
-use crate::index::ChunkIndex;
+use crate::index::{ChunkIndex, ids};
 use crate::keys::Keys;
 use crate::plan::{self, Plan};
 use bork_engine::half::PackOptions;
@@ -26,6 +26,12 @@ impl Marks {
     #[new]
     fn new(py: Python<'_>, index: &ChunkIndex) -> Self {
         Marks(Arc::new(py.detach(|| EngineMarks::new(&index.0))))
+    }
+
+    fn mark_packs(&self, py: Python<'_>, names: Vec<PyBackedBytes>) -> PyResult<()> {
+        let names = ids(&names)?;
+        py.detach(|| self.0.mark_packs(&names));
+        Ok(())
     }
 
     fn usage<'py>(&self, py: Python<'py>) -> Vec<(Bound<'py, PyBytes>, u64, u64, u64)> {

@@ -111,6 +111,7 @@ impl ChunkIndex {
     }
 }
 
-fn ids(names: &[PyBackedBytes]) -> PyResult<HashSet<Id>> {
+/// 32 bytes each.
+pub fn ids(names: &[PyBackedBytes]) -> PyResult<HashSet<Id>> {
     names.iter().map(|name| id_from(name, "name")).collect()
 }

@@ -242,6 +242,8 @@ class Marks:
     """Which chunks are needed: one bit for each chunk record of the tables that ``index`` has now."""
 
     def __new__(cls, index: ChunkIndex) -> Self: ...
+    def mark_packs(self, names: Sequence[bytes]) -> None:
+        """Mark all that is in these packs, needed or not."""
     def usage(self) -> list[tuple[bytes, int, int, int]]:
         """Each pack that the storage holds: name, length, stored bytes of its objects, needed bytes of them."""
 

@@ -1,14 +1,14 @@
 """Find out whether everything that was stored is still what it was.
 
 The repository part needs no key: names are hashes. With ``verify_data`` it also opens every object of every pack, in
-the same pass. The archives part follows every reference from every head. Nothing is changed.
+the same pass. The archives part follows every reference from every head. Only ``repair`` changes anything.
 """
 
 from __future__ import annotations
 
 import os
 import time
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import TYPE_CHECKING
 
@@ -20,6 +20,7 @@ from bork.operations.index import LoadedIndex, cache_directory, load_index
 from bork.operations.opening import OpenRepository, open_repository
 from bork.operations.problems import CountedProblems
 from bork.operations.reading import percent
+from bork.operations.repair import Repair, Repaired
 from bork.operations.selection import ArchiveFilter
 from bork.repository import layout
 from bork.storage.private import write_private
@@ -44,6 +45,7 @@ class CheckOptions:
     verify_data: bool = False
     name: ArchiveName | None = None  # only this archive
     filter: ArchiveFilter = field(default_factory=ArchiveFilter)
+    repair: bool = False  # mend what can be mended; the repository has to be there for this process alone
     max_duration_s: int = 0  # of the repository part; 0: no limit. The next check goes on where this one stopped
 
 
@@ -53,32 +55,56 @@ class CheckOutcome:
     packs: int  # checked
     archives: int  # checked
     complete: bool  # False: max_duration_s ended the repository part early
+    repaired: Repaired | None = None  # with ``repair``: what was done; ``problems`` are those that are left
 
 
 def run(access: Access, options: CheckOptions, events: EventSink) -> CheckOutcome:
-    """Check. Damage is an event for each thing that is damaged, and the check goes on.
+    """Check, and repair if that is asked for. Damage is an event for each thing that is damaged, and the check goes on.
 
-    Raises: what keeps a repository from being opened at all (as ``open_repository``); ArchiveDoesNotExist;
-    CancelledByUser; StorageError.
+    Raises: what keeps a repository from being opened at all (as ``open_repository``); ArchiveDoesNotExist; AppendOnly,
+    LockTimeout, if a repair is asked for; CancelledByUser; StorageError.
     """
-    counted = CountedProblems(events)
+    needs_key = options.archives or options.repair
+    with open_repository(access, needs_key=needs_key, role="exclusive" if options.repair else "reader") as opened:
+        if options.repair:
+            return _repair(access, options, opened, events)
+        return _check(access, options, opened, CountedProblems(events))
+
+
+def _check(access: Access, options: CheckOptions, opened: OpenRepository, counted: CountedProblems) -> CheckOutcome:
     packs, complete, archives = 0, True, 0
-    with open_repository(access, needs_key=options.archives) as opened:
-        loaded = _load(access, opened, counted) if options.archives else None
-        if options.repository:
-            events.log("info", "Starting repository check")
-            if loaded is None:
-                _check_blindly(opened, counted)
-            _check_keys(opened, counted)
-            packs, complete = _check_packs(access, options, opened, loaded, counted)
-            events.log("info", "Finished " + ("" if complete else "partial ") + "repository check.")
-        elif options.verify_data:
-            packs, complete = _check_packs(access, options, opened, loaded, counted)
-        if loaded is not None:
-            events.log("info", "Starting archive consistency check...")
-            archives = _check_archives(access, options, opened, loaded, counted)
-            events.log("info", "Archive consistency check complete.")
+    loaded = _load(access, opened, counted) if options.archives else None
+    if options.repository:
+        counted.log("info", "Starting repository check")
+        if loaded is None:
+            _check_blindly(opened, counted)
+        _check_keys(opened, counted)
+        packs, complete = _check_packs(access, options, opened, loaded, counted)
+        counted.log("info", "Finished " + ("" if complete else "partial ") + "repository check.")
+    elif options.verify_data:
+        packs, complete = _check_packs(access, options, opened, loaded, counted)
+    if loaded is not None:
+        counted.log("info", "Starting archive consistency check...")
+        archives = _check_archives(access, options, opened, loaded, counted)
+        counted.log("info", "Archive consistency check complete.")
     return CheckOutcome(counted.total, packs, archives, complete)
+
+
+def _repair(access: Access, options: CheckOptions, opened: OpenRepository, events: EventSink) -> CheckOutcome:
+    """What is wrong with the packs is found and mended first, then everything else; a check of what is left follows."""
+    opened.repository.require_deletable()
+    repair = Repair(access, opened, events)
+    repair.generation()
+    repair.heads()
+    repair.key_slots()
+    first = CountedProblems(events)
+    if options.repository:
+        loaded = load_index(access, opened.repository, opened.keys, first, trust_cache=False)
+        _run_packs(access, opened, loaded, _present(loaded), first, options.verify_data)
+    repair.packs(sorted(first.packs))
+    repair.indexes()
+    left = _check(access, replace(options, repository=True, archives=True), opened, CountedProblems(events))
+    return replace(left, repaired=repair.repaired)
 
 
 def _load(access: Access, opened: OpenRepository, counted: CountedProblems) -> LoadedIndex:
@@ -120,7 +146,7 @@ def _check_packs(
     counted: CountedProblems,
 ) -> tuple[int, bool]:
     """The number of packs checked, and whether these were all that are left."""
-    packs = sorted((opened.repository.packs() if loaded is None else loaded.packs).items())
+    packs = sorted(opened.repository.packs().items()) if loaded is None else _present(loaded)
     if not options.max_duration_s:
         _run_packs(access, opened, loaded, packs, counted, options.verify_data)
         return len(packs), True
@@ -136,6 +162,11 @@ def _check_packs(
         if time.monotonic() >= deadline:
             break
     return done, done == len(packs)
+
+
+def _present(loaded: LoadedIndex) -> list[tuple[PackId, int]]:
+    """The packs to look at: those that are condemned may be deleted this very moment."""
+    return sorted((pack, length) for pack, length in loaded.packs.items() if pack not in loaded.generation.condemned)
 
 
 def _batch(packs: list[tuple[PackId, int]]) -> list[tuple[PackId, int]]:

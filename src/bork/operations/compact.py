@@ -80,9 +80,11 @@ def run(access: Access, options: CompactOptions, events: EventSink) -> CompactOu
 
     Memory: 2 bytes and a bit a chunk, 150 bytes a pack, and the buffers of new packs.
     Raises: LockTimeout, if another compaction is at work; IntegrityError, if an archive cannot be read, for then nobody
-    knows what it needs; StorageError; CancelledByUser.
+    knows what it needs; AppendOnly; StorageError; CancelledByUser.
     """
     with open_repository(access, role="reader" if options.dry_run else "compactor") as opened:
+        if not options.dry_run:
+            opened.repository.require_deletable()
         compaction = _Compaction(access, options, opened, events)
         compaction.mark()
         return compaction.numbers() if options.dry_run else compaction.run()

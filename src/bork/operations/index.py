@@ -156,18 +156,28 @@ def _adopt(
     is_condemned: bool,
 ) -> bool:
     try:
-        if length < PACK_HEADER_LENGTH + PACK_TRAILER_LENGTH:
-            raise IntegrityError(f"the pack {pack.hex()}", repository.location, "a whole pack", f"{length} bytes")
-        head, trailer = repository.read(
-            [(pack, 0, PACK_HEADER_LENGTH), (pack, length - PACK_TRAILER_LENGTH, PACK_TRAILER_LENGTH)]
-        )
-        tail_length = ChunkIndex.toc_length(trailer)
-        if tail_length > length - PACK_HEADER_LENGTH:
-            raise IntegrityError(f"the pack {pack.hex()}", repository.location, f"{tail_length} bytes", f"{length}")
-        (tail,) = repository.read([(pack, length - tail_length, tail_length)])
-        index.add_toc(keys, pack, length, head, tail, not is_condemned)
+        add_pack(index, repository, keys, pack, length, to_index=not is_condemned)
     except (RepositoryError, ObjectMissing) as fault:
         if not is_condemned:  # otherwise it is being deleted this very moment, and nobody needs it
             events.log("warning", f"A pack that no index names cannot be used: {fault}")
         return False
     return True
+
+
+def add_pack(
+    index: ChunkIndex, repository: Repository, keys: Keys, pack: PackId, length: int, *, to_index: bool
+) -> None:
+    """Add what a pack says of itself. ``to_index``: the next engine that writes puts it into an index object.
+
+    Raises: RepositoryError, ObjectMissing, StorageError.
+    """
+    if length < PACK_HEADER_LENGTH + PACK_TRAILER_LENGTH:
+        raise IntegrityError(f"the pack {pack.hex()}", repository.location, "a whole pack", f"{length} bytes")
+    head, trailer = repository.read(
+        [(pack, 0, PACK_HEADER_LENGTH), (pack, length - PACK_TRAILER_LENGTH, PACK_TRAILER_LENGTH)]
+    )
+    tail_length = ChunkIndex.toc_length(trailer)
+    if tail_length > length - PACK_HEADER_LENGTH:
+        raise IntegrityError(f"the pack {pack.hex()}", repository.location, f"{tail_length} bytes", f"{length}")
+    (tail,) = repository.read([(pack, length - tail_length, tail_length)])
+    index.add_toc(keys, pack, length, head, tail, to_index)

@@ -33,7 +33,7 @@ _IN_THE_WAY: dict[Role, frozenset[Role]] = {
     "writer": frozenset({"exclusive"}),
     "deleter": frozenset({"exclusive"}),
     "compactor": frozenset({"compactor", "exclusive"}),
-    "exclusive": frozenset({"writer", "deleter", "compactor", "exclusive"}),
+    "exclusive": frozenset({"reader", "writer", "deleter", "compactor", "exclusive"}),
 }
 _TAKES_TURNS: frozenset[Role] = frozenset({"compactor", "exclusive"})
 

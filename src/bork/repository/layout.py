@@ -53,6 +53,11 @@ def generation_name(number: int) -> ObjectName:
     return ObjectName(f"{GENERATIONS}/{number:016x}")
 
 
+def damaged_name(content: bytes) -> ObjectName:
+    """``damaged/...``; ``content``: BLAKE3 of the object."""
+    return ObjectName(f"{DAMAGED}/{content.hex()}")
+
+
 def number_in(name: ObjectName) -> int:
     """The number of a generation."""
     return int(name.rpartition("/")[2], 16)

@@ -13,6 +13,7 @@ from bork.errors import (
     ObjectExists,
     ObjectMissing,
     RepositoryAlreadyExists,
+    StorageFault,
     StorageQuotaExceeded,
 )
 from bork.repository import layout
@@ -246,6 +247,23 @@ class Repository:
         """Another index says the same now. It is no error if it is gone."""
         self._delete_quietly(layout.index_name(index))
         self._used_bytes = None
+
+    def set_aside(self, name: ObjectName) -> bool:
+        """Move a damaged object to ``damaged/``, where nobody looks but people. False: it cannot be read, and stays.
+
+        A crash in between leaves both.  Raises: StorageError.
+        """
+        try:
+            data = self._store.get(name)
+        except ObjectMissing:
+            return True
+        except StorageFault:
+            return False
+        with contextlib.suppress(ObjectExists):
+            self._store.put_if_absent(layout.damaged_name(digest(data)), data)
+        self._delete_quietly(name)
+        self._used_bytes = None
+        return True
 
     def _delete_quietly(self, name: ObjectName) -> None:
         with contextlib.suppress(ObjectMissing):

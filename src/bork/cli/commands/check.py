@@ -7,10 +7,18 @@ from typing import TYPE_CHECKING
 
 from bork.cli import values
 from bork.cli.options import Command, Option, Positional, archive_filters_group
-from bork.errors import CommandError, NotAvailable
+from bork.errors import CancelledByUser, CommandError
 
 if TYPE_CHECKING:
     from bork.cli.invocation import Invocation
+    from bork.operations.repair import Repaired
+
+QUESTION = "BORG_CHECK_I_KNOW_WHAT_I_AM_DOING"
+WARNING = """\
+check --repair changes the repository: what is damaged is moved aside, and what can be read of it is stored again.
+Nothing that can be read is removed. Have a copy of the repository all the same, if there is room for one.
+
+Type 'YES' if you understand this and want to continue: """
 
 COMMAND = Command(
     "check",
@@ -47,8 +55,6 @@ def run(invocation: Invocation) -> None:
     given = invocation.values
     location = invocation.location()
     chooses = invocation.filters_archives()
-    if given.flag("repair"):
-        raise NotAvailable("check --repair")
     if given.flag("repository_only") and given.flag("archives_only"):
         invocation.fail("--repository-only and --archives-only exclude each other")
     if given.flag("repository_only") and (chooses or given.flag("verify_data")):
@@ -57,7 +63,13 @@ def run(invocation: Invocation) -> None:
         )
     if given.number("max_duration") and not given.flag("repository_only"):
         raise CommandError("--repository-only is required for --max-duration support.")
+    if given.flag("repair") and given.number("max_duration"):
+        raise CommandError("--repair does not allow --max-duration argument.")
+    if given.flag("repair") and (given.flag("repository_only") or given.flag("archives_only")):
+        raise CommandError("--repair mends everything: it does not allow --repository-only and --archives-only.")
     access = invocation.access(location)
+    if given.flag("repair") and not access.questions.ask(QUESTION, WARNING):
+        raise CancelledByUser
     from bork.operations import check  # late: a bad command line is answered without the engine
     from bork.operations.selection import ArchiveName
 
@@ -65,11 +77,14 @@ def run(invocation: Invocation) -> None:
         repository=not given.flag("archives_only"),
         archives=not given.flag("repository_only"),
         verify_data=given.flag("verify_data"),
+        repair=given.flag("repair"),
         max_duration_s=given.number("max_duration"),
         filter=replace(invocation.archive_filter(), consider_checkpoints=True),
         name=ArchiveName(location.archive) if location.archive else None,
     )
     outcome = check.run(access, options, invocation.sink(problem_level="error"))
+    if outcome.repaired is not None:
+        _report(invocation, outcome.repaired)
     if outcome.problems:
         # Exit code 1 in both numberings, whatever kinds of problems there are: frontends take it for damage.
         invocation.warnings.add_plain()
@@ -80,3 +95,19 @@ def run(invocation: Invocation) -> None:
     else:
         scope = "" if outcome.complete else " so far, the next check with --max-duration goes on from here"
         invocation.console.log("info", f"No problems found{scope}.")
+
+
+def _report(invocation: Invocation, repaired: Repaired) -> None:
+    done = [
+        f"{count} {what}"
+        for count, what in (
+            (repaired.packs, "packs"),
+            (repaired.indexes, "indexes"),
+            (repaired.heads, "archive heads"),
+            (repaired.keys, "keys"),
+            (repaired.generations, "generations"),
+        )
+        if count
+    ]
+    summary = ", ".join(done) if done else "nothing"
+    invocation.console.log("warning" if done else "info", f"Repaired or set aside: {summary}.")
