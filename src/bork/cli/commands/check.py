@@ -89,9 +89,12 @@ def run(invocation: Invocation) -> None:
         # Exit code 1 in both numberings, whatever kinds of problems there are: frontends take it for damage.
         invocation.warnings.add_plain()
         problems = "1 problem" if outcome.problems == 1 else f"{outcome.problems} problems"
-        invocation.console.log(
-            "error", f"{problems} found in {location.canonical()}. Copy what can still be extracted."
+        advice = (
+            "Copy what can still be extracted, and use --repair."
+            if outcome.repaired is None
+            else "The next create that still finds the same content heals these files."
         )
+        invocation.console.log("error", f"{problems} found in {location.canonical()}. {advice}")
     else:
         scope = "" if outcome.complete else " so far, the next check with --max-duration goes on from here"
         invocation.console.log("info", f"No problems found{scope}.")
