@@ -119,6 +119,17 @@ def test_everything_behind_two_dashes_is_an_argument() -> None:
     assert values_of(CREATE, *words)["paths"] == ["mysqldump", "--all", "-v", "--"]
 
 
+@pytest.mark.parametrize("dashes", [(), ("--",)])
+def test_everything_behind_a_command_to_run_belongs_to_it(dashes: tuple[str, ...]) -> None:
+    command = load("with-lock").COMMAND
+    values = values_of(
+        command, "--lock-wait", "5", "r", *dashes, "rsync", "--list", "-v", "--", "--help", "--lock-wait"
+    )
+    assert (values["location"], values["command"], values["lock_wait"]) == ("r", "rsync", 5)
+    assert values["args"] == ["--list", "-v", "--", "--help", "--lock-wait"]
+    assert (values["help"], values["log_level"]) == (False, "warning")
+
+
 def test_pattern_options_keep_their_order_and_their_spaces() -> None:
     rules = Rules()
     words = ("r::a", "--pattern", "+ a", "-e", "*.o", "--pattern", "- **/b", "p", "--pattern=-c", "-e*.c *.d")
@@ -196,8 +207,12 @@ BORG_OPTIONS = {
     "": """-h --help --critical --error --warning --info -v --verbose --debug --debug-topic -p --progress --iec
         --log-json --lock-wait --bypass-lock --show-version --show-rc --umask --remote-path --remote-ratelimit
         --upload-ratelimit --remote-buffer --upload-buffer --consider-part-files --debug-profile --rsh""",
+    "break-lock": "",
     "check": """--repository-only --archives-only --verify-data --repair --save-space --max-duration
         -P --prefix -a --glob-archives --sort-by --first --last""",
+    "config": "-c --cache -d --delete -l --list",
+    "delete": """-n --dry-run --list -s --stats --quick-stats --cache-only --force --keep-security-info --save-space
+        -c --checkpoint-interval -P --prefix -a --glob-archives --sort-by --first --last""",
     "create": """-n --dry-run -s --stats --quick-stats --list --filter --json --no-cache-sync --stdin-name --stdin-user
         --stdin-group --stdin-mode --content-from-command --paths-from-stdin --paths-from-command --paths-delimiter
         -e --exclude --exclude-from --pattern --patterns-from --exclude-caches --exclude-if-present
@@ -220,7 +235,12 @@ BORG_OPTIONS = {
     "recreate": """--list --filter -n --dry-run -s --stats -e --exclude --exclude-from --pattern --patterns-from
         --exclude-caches --exclude-if-present --keep-exclude-tags --target -c --checkpoint-interval --comment
         --timestamp -C --compression --recompress --chunker-params""",
+    "prune": """-n --dry-run --force -s --stats --quick-stats --list --keep-within --keep-last --keep-secondly
+        --keep-minutely -H --keep-hourly -d --keep-daily -w --keep-weekly -m --keep-monthly --keep-13weekly
+        --keep-3monthly -y --keep-yearly --save-space -c --checkpoint-interval -P --prefix -a --glob-archives""",
+    "rename": "",
     "version": "",
+    "with-lock": "",
 }
 
 

@@ -21,7 +21,69 @@ CREATE = ("create", "/r::a", "p")
 @pytest.mark.parametrize(
     ("words", "code", "text"),
     [
-        ("prune /r", 2, 'The command "bork prune" is not available in this version of Bork. See "bork help"'),
+        ("serve", 2, 'The command "bork serve" is not available in this version of Bork. See "bork help"'),
+        ("prune /r", 2, 'Command Error: At least one of the "keep-within", "keep-last",'),
+        ("prune --keep-daily 0 -y 0 /r", 2, 'Command Error: At least one of the "keep-within", "keep-last",'),
+        ("prune --keep-daily all /r", 2, "bork prune: error: argument -d/--keep-daily: invalid int value: 'all'."),
+        ("prune --keep-within 5 /r", 2, 'bork prune: error: argument --keep-within: Unexpected interval time unit "5"'),
+        ("prune --keep-within 0d /r", 2, 'bork prune: error: argument --keep-within: Unexpected interval number "0"'),
+        ("prune --keep-within=-1d /r", 2, 'bork prune: error: argument --keep-within: Unexpected interval number "-1"'),
+        (
+            "prune --keep-3monthly 1 --keep-13weekly 1 /r",
+            2,
+            "bork prune: error: argument --keep-13weekly: not allowed with argument --keep-3monthly.",
+        ),
+        ("prune -d 1 -a x -P x /r", 2, "bork prune: error: argument -P/--prefix: not allowed with argument -a/--glob"),
+        ("prune -d 1 --stats --quick-stats /r", 2, "bork prune: error: --stats and --quick-stats are mutually exclus"),
+        ("prune -d 1 /r::a", 2, 'bork prune: error: argument REPOSITORY: "/r::a": No archive can be specified.'),
+        ("prune -d 1 --first 1 /r", 2, "bork prune: error: unrecognized arguments: --first"),
+        ("prune -d 1 --bypass-lock /r", 2, "Command Error: Not allowed to bypass locking mechanism for chosen comma"),
+        (
+            "delete /r::a -a x",
+            2,
+            "Command Error: Mixing archive filters and explicitly named archives is not supported.",
+        ),
+        ("delete /r a --last 1", 2, "Command Error: Mixing archive filters and explicitly named archives is not supp"),
+        ("delete --cache-only /r::a", 2, "bork delete: error: --cache-only is for whole repositories, not for archi"),
+        ("delete --keep-security-info -a x /r", 2, "bork delete: error: --keep-security-info is for whole reposito"),
+        ("delete --cache-only --keep-security-info /r", 2, "bork delete: error: --cache-only keeps the security info"),
+        ("delete --stats --quick-stats /r::a", 2, "bork delete: error: --stats and --quick-stats are mutually exclu"),
+        ("delete", 2, "bork delete: error: argument REPOSITORY_OR_ARCHIVE: no repository given, and BORK_REPO"),
+        ("delete /r::", 2, 'bork delete: error: argument REPOSITORY_OR_ARCHIVE: Invalid location format: "/r::".'),
+        ("rename /r::a b/c", 2, 'bork rename: error: argument NEWNAME: Invalid archive name: "b/c".'),
+        ("rename /r::a b::c", 2, 'bork rename: error: argument NEWNAME: Invalid archive name: "b::c".'),
+        ("rename /r::a {foo}", 2, 'Invalid placeholder "foo" in string: {foo}.'),
+        ("rename /r::a", 2, "bork rename: error: the following arguments are required: NEWNAME."),
+        ("rename /r b", 2, 'bork rename: error: argument ARCHIVE: "/r": No archive specified.'),
+        ("config /r", 2, "Command Error: No config key name was provided."),
+        ("config --delete /r", 2, "Command Error: No config key name was provided."),
+        ("config --list /r id", 2, "bork config: error: --list shows everything: it takes no NAME."),
+        (
+            "config --list --delete /r",
+            2,
+            "bork config: error: argument -d/--delete: not allowed with argument -l/--list",
+        ),
+        ("config --delete /r append_only 1", 2, "bork config: error: --delete takes a NAME, and no VALUE."),
+        (
+            "config --cache --list /r",
+            2,
+            "config --cache: the cache of Bork has no settings, and so this is not availabl",
+        ),
+        ("config /r foo", 2, "Command Error: No option 'foo' in section: 'repository'; there are version, encryption,"),
+        ("config /r cache.id", 2, "Command Error: No option 'cache.id' in section: 'repository'"),
+        ("config /r append_only yes", 2, "Command Error: Invalid value 'yes' for append_only: it is 0 or 1."),
+        ("config /r storage_quota 5M", 2, "Command Error: Invalid value '5M' for storage_quota: quota is too small"),
+        ("config /r storage_quota -1", 2, "Command Error: Invalid value '-1' for storage_quota: quota is too small"),
+        ("config /r storage_quota 1e999", 2, "Command Error: Invalid value '1e999' for storage_quota: invalid size"),
+        ("config /r storage_quota nan", 2, "Command Error: Invalid value 'nan' for storage_quota: invalid size"),
+        ("config /r id 1 2", 2, "bork config: error: unrecognized arguments: 2."),
+        ("with-lock /r", 2, "bork with-lock: error: the following arguments are required: COMMAND."),
+        (
+            "with-lock /r::a true",
+            2,
+            'bork with-lock: error: argument REPOSITORY: "/r::a": No archive can be specified.',
+        ),
+        ("break-lock /r::a", 2, 'bork break-lock: error: argument REPOSITORY: "/r::a": No archive can be specified.'),
         ("foo", 2, "bork: error: argument <command>: invalid choice: 'foo'"),
         ("key foo", 2, "bork key: error: argument <command>: invalid choice: 'foo'"),
         ("create /r::x", 2, "bork create: error: Need at least one PATH argument."),
@@ -64,6 +126,15 @@ def test_a_command_line_that_cannot_be_is_refused_in_one_line(run: Run, words: s
     assert said.out == ""
     assert said.err.startswith(text)
     assert said.err.count("\n") == 1
+
+
+def test_an_empty_prefix_is_not_everything_and_an_empty_glob_is_not_the_repository(run: Run) -> None:
+    said = run("delete", "--prefix", "", "/nowhere")
+    assert "An empty --prefix would delete every archive." in said.err
+    said = run("delete", "--glob-archives", "", "--force", "/nowhere", BORG_EXIT_CODES="modern")
+    assert (said.code, said.err.partition(".")[0]) == (13, "Repository /nowhere does not exist")
+    assert "unknown command" not in run("with-lock", "/nowhere", "").err
+    assert run("with-lock", "/nowhere", "").err.startswith("bork with-lock: error: argument COMMAND: it is empty.")
 
 
 def test_with_log_json_even_a_wrong_option_is_one_json_object(run: Run) -> None:

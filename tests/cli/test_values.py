@@ -226,11 +226,24 @@ def test_unknown_sort_keys_are_refused(text: str) -> None:
         values.sort_keys(text)
 
 
+@pytest.mark.parametrize(
+    ("text", "hours"), [("1H", 1), ("2d", 48), ("3w", 504), ("1m", 744), ("1y", 8760), ("00012H", 12)]
+)
+def test_an_interval_is_a_number_and_a_unit(text: str, hours: int) -> None:
+    assert values.interval_h(text) == hours
+
+
+@pytest.mark.parametrize("text", ["", "5", "d", "0d", "-1d", "1.5d", "1D", "1h", "1 d", "1_0d", "1dd", "\u00b2d"])
+def test_what_is_no_interval_is_refused(text: str) -> None:
+    with pytest.raises(ValueError, match="Unexpected interval"):
+        values.interval_h(text)
+
+
 @given(st.text())
 def test_no_text_gets_more_than_a_value_error_out_of_a_conversion(text: str) -> None:
     for convert in (
         *(values.compression, values.chunker_params, values.files_cache_mode, values.storage_quota, values.octal),
-        *(values.positive, values.natural, values.sort_keys, values.delimiter),
+        *(values.positive, values.natural, values.sort_keys, values.delimiter, values.interval_h),
     ):
         try:
             convert(text)

@@ -8,7 +8,7 @@ import pytest
 
 from bork.errors import IntegrityError, ObjectExists, ObjectMissing
 from bork.storage.base import Range, Store
-from bork.storage.names import CONFIG, ObjectName
+from bork.storage.names import COLLECTIONS, CONFIG, ObjectName
 from tests.storage.naming import archive, pack
 
 Reopen = Callable[[], Store]
@@ -138,6 +138,21 @@ def test_settling_and_sweeping_change_nothing(store: Store) -> None:
     store.settle([pack(b"one"), CONFIG])
     store.sweep()
     assert store.get(pack(b"one")) == b"one"
+
+
+def test_a_store_that_is_destroyed_holds_nothing_and_again_nothing(store: Store, reopen: Reopen) -> None:
+    another = reopen()
+    for content in (b"one", b"two"):
+        store.put_if_absent(pack(content), content)
+    store.put_if_absent(archive("monday"), b"head")
+    store.put_if_absent(CONFIG, b"config")
+    session = store.hold(ObjectName("sessions/" + "0" * 64), b"at work")
+    assert store.destroy()
+    session.release()
+    for collection in COLLECTIONS:
+        assert list(another.list(collection)) == []
+    with pytest.raises(ObjectMissing):
+        another.get(CONFIG)
 
 
 def test_free_space_is_a_number_or_unknown(store: Store) -> None:

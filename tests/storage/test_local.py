@@ -487,3 +487,28 @@ def test_a_link_whose_answer_was_lost_counts(place: Path, monkeypatch: pytest.Mo
     assert store.get(pack(b"one")) == b"one"
     assert leftovers(place) == []
     store.close()
+
+
+@pytest.mark.needs("root")
+def test_a_mount_point_is_emptied_and_stays(tmpfs: Callable[[str], Path]) -> None:
+    place = tmpfs("size=64m")
+    store = LocalStore.create(str(place))
+    store.replace(CONFIG, b"config")
+    assert store.destroy()
+    store.close()
+    assert list(place.iterdir()) == []
+
+
+def test_what_is_not_of_a_store_survives_its_destruction(tmp_path: Path) -> None:
+    store = LocalStore.create(str(tmp_path / "store"))
+    store.replace(CONFIG, b"config")
+    (tmp_path / "outside").write_text("far away")
+    (tmp_path / "store" / "archives" / ("0" * 64)).symlink_to(tmp_path / "outside")
+    (tmp_path / "store" / "tmp" / "folder").mkdir()
+    (tmp_path / "store" / "packs" / "00" / "notes").write_text("mine")
+    (tmp_path / "store" / "tmp" / "1-2").write_text("half an object")
+    assert not store.destroy()
+    store.close()
+    left = {str(path.relative_to(tmp_path / "store")) for path in (tmp_path / "store").rglob("*")}
+    assert left == {"packs", "packs/00", "packs/00/notes", "tmp", "tmp/folder"}
+    assert (tmp_path / "outside").read_text() == "far away"

@@ -147,8 +147,9 @@ class _Parser:
         while queue:
             word = queue.pop()
             if word == "--" or left == 0:
-                rest = [*queue] if word == "--" else [*queue, word]
-                yield from ((each, False) for each in reversed(rest))
+                if left == 0:
+                    yield word, False
+                yield from ((rest, False) for rest in reversed(queue))
                 return
             if not self._is_option(word):
                 left -= 1

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from bork.storage.names import ObjectName
 
 _NOT_EMPTY = (errno.ENOTEMPTY, errno.EEXIST)
+_NOT_OURS = (errno.EACCES, errno.EPERM, errno.EBUSY)  # in a directory of somebody else, or a mount point
 
 
 def remove_objects(root: Directory, names: Iterable[ObjectName]) -> None:
@@ -34,8 +35,9 @@ def sync_collection(root: Directory, collection: str) -> None:
 
 
 def remove_place(machine: Directory, location: str, root: Directory) -> bool:
-    """Remove the directories of a store without objects, its config, and its own directory; whether all are gone.
+    """Remove the directories of a store without objects, its config, and its own directory.
 
+    False: there is something else in it. An empty directory that cannot be removed from where it is may stay.
     Raises: OSError.
     """
     _empty_temporary(root)
@@ -45,9 +47,12 @@ def remove_place(machine: Directory, location: str, root: Directory) -> bool:
     root.sync()
     if not all(emptied) or root.names():
         return False
-    machine.rmdir(location)
-    with contextlib.suppress(PermissionError):  # the directory above may be one that we cannot list
+    try:
+        machine.rmdir(location)
         sync_directory(machine, os.path.dirname(location))
+    except OSError as fault:
+        if fault.errno not in _NOT_OURS:
+            raise
     return True
 
 
