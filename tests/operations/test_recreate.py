@@ -174,8 +174,9 @@ def test_a_target_is_a_new_archive_and_the_old_one_stays(filled: Scene, source: 
 def test_nothing_to_do_changes_nothing(filled: Scene) -> None:
     before = dict(objects(filled))
     assert [one.action for one in run(filled).archives] == ["skipped"]
-    assert [one.action for one in run(filled, comment="first").archives] == ["skipped"]
     assert [one.action for one in run(filled, chunker=head(filled).chunker).archives] == ["skipped"]
+    assert [one.action for one in run(filled, comment="first").archives] == ["unchanged"]
+    assert [one.action for one in run(filled, patterns=exclude("nothing like that")).archives] == ["unchanged"]
     assert objects(filled) == before
 
 
@@ -286,39 +287,42 @@ def test_what_several_archives_share_is_compressed_once(filled: Scene, source: P
 # ---- damage ------------------------------------------------------------------------------------------------------
 
 
-def lose(scene: Scene, content: bytes) -> None:
-    """Damage the pack that holds the chunk of a small file."""
+def lose(scene: Scene, content: bytes) -> ObjectName:
+    """Damage the pack that holds these bytes."""
     for name, data in objects(scene).items():
         if name.startswith("packs/") and content in data:
             at = data.index(content)
             objects(scene)[name] = data[:at] + bytes([data[at] ^ 1]) + data[at + 1 :]
-            return
+            return name
     pytest.fail("no pack holds it as it is")
 
 
 @pytest.fixture
 def damaged(scene: Scene, source: Path) -> Scene:
-    """An unencrypted archive in which one large file cannot be read."""
+    """An archive whose packs show what is in them."""
     (source / "lost").write_bytes(os.urandom(1000) + b"needle" * 30_000)
     scene.user.agrees = True
     scene.init("none")
     scene.create("monday", source, compression=Compression("none"))
-    lose(scene, b"needle" * 20)
     return scene
 
 
 def test_a_damaged_file_that_has_to_be_read_is_named_and_kept_as_it_is(damaged: Scene, source: Path) -> None:
     events = Recorder()
+    whole = dict(objects(damaged))
+    spoiled = lose(damaged, b"needle" * 20)
     run(damaged, events=events, chunker=FIXED)
     assert [(kind, path) for kind, path, _ in events.problems] == [("damaged", b"source/lost")]
     pristine = {path: content for path, content in expected(source).items() if path != "source/lost"}
     run(damaged, target=ArchiveName("rest"), patterns=exclude("source/lost"))
     assert damaged.restore("rest") == pristine
-    assert head(damaged).stats.items == len(expected(source))
+    objects(damaged)[spoiled] = whole[spoiled]
+    assert damaged.restore("monday") == expected(source)  # all that was there before is still referred to
 
 
 def test_a_damaged_file_that_need_not_be_read_is_passed_on(damaged: Scene) -> None:
     events = Recorder()
+    lose(damaged, b"needle" * 20)
     run(damaged, events=events, patterns=exclude("source/small"))
     assert events.problems == []
 

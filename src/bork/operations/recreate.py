@@ -77,12 +77,17 @@ class RecreateOptions:
         return self.chunker is not None and tuple(self.chunker) != tuple(head.chunker)
 
 
+# skipped: nothing was asked for that concerns it. unchanged: it is what was asked for. emptied: no item would be left;
+# so it stays.
+Action = Literal["recreated", "skipped", "unchanged", "emptied", "dry_run"]
+
+
 @dataclass(frozen=True, slots=True)
 class Recreated:
     """One archive that was looked at."""
 
     name: ArchiveName
-    action: Literal["recreated", "skipped", "emptied", "dry_run"]  # emptied: nothing would be left, so it stays
+    action: Action
     entry: ArchiveEntry | None  # the new one
     start_ns: int
     end_ns: int
@@ -176,17 +181,11 @@ class _Recreation:
             return self._result(entry, "emptied", None, start_ns)
         head = self._head(entry.head, outcome.digest("root"), stats)
         if self._options.target is None and self._is_same(head, entry.head):
-            return self._result(entry, "skipped", None, start_ns)
+            return self._result(entry, "unchanged", None, start_ns)
         new = self._commit(head, entry) if self._options.target is None else self._add(head)
         return self._result(entry, "recreated", new, start_ns)
 
-    def _result(
-        self,
-        entry: ArchiveEntry,
-        action: Literal["recreated", "skipped", "emptied", "dry_run"],
-        new: ArchiveEntry | None,
-        start_ns: int,
-    ) -> Recreated:
+    def _result(self, entry: ArchiveEntry, action: Action, new: ArchiveEntry | None, start_ns: int) -> Recreated:
         return Recreated(entry.name, action, new, start_ns, self._access.clock.now_ns())
 
     def _plan(self, head: ArchiveHead) -> dict[str, object]:
