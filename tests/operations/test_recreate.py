@@ -7,12 +7,14 @@ from pathlib import Path
 import pytest
 
 from bork.archive.head import ArchiveHead
-from bork.errors import ArchiveAlreadyExists, ArchiveDoesNotExist, BorkError, CancelledByUser
-from bork.operations import check, compact, recreate
+from bork.errors import AppendOnly, ArchiveAlreadyExists, ArchiveDoesNotExist, BorkError, CancelledByUser, SessionBroken
+from bork.operations import check, compact, init, recreate, sessions
 from bork.operations.check import CheckOptions
 from bork.operations.compact import CompactOptions
 from bork.operations.create import Compression
-from bork.operations.heads import find_archive
+from bork.operations.events import Progress
+from bork.operations.heads import find_archive, head_id
+from bork.operations.init import InitOptions
 from bork.operations.opening import open_repository
 from bork.operations.recreate import RecreateOptions, RecreateOutcome
 from bork.operations.selection import ArchiveName, ItemLines, PathArgument, Pattern
@@ -381,6 +383,43 @@ def test_after_every_fault_there_is_the_old_archive_or_the_new_one(filled: Scene
 
 def _wrapped(schedule: Schedule) -> Callable[[Store], Store]:
     return lambda store: FaultyStore(store, schedule)
+
+
+def test_an_archive_that_is_deleted_meanwhile_does_not_come_back(filled: Scene) -> None:
+    deleted: list[str] = []
+
+    class Deleter(Recorder):
+        def cancelled(self) -> bool:
+            if not deleted:
+                deleted.append("monday")
+                with open_repository(filled.access(), role="deleter") as opened:
+                    opened.repository.delete_head(head_id(opened.keys, ArchiveName("monday")))
+            return False
+
+    with pytest.raises(ArchiveDoesNotExist):
+        run(filled, events=Deleter(), comment="x")
+    assert filled.names() == []
+
+
+def test_a_repository_that_only_takes_new_archives_lets_none_be_replaced(scene: Scene, source: Path) -> None:
+    init.run(scene.access(), InitOptions("repokey", append_only=True))
+    scene.create("monday", source)
+    with pytest.raises(AppendOnly):
+        run(scene, comment="x")
+    run(scene, target=ArchiveName("copy"), comment="x")
+    assert scene.names() == ["monday", "copy"]
+
+
+def test_a_recreation_whose_session_is_broken_changes_no_archive(filled: Scene, source: Path) -> None:
+    class Breaker(Recorder):
+        def progress(self, progress: Progress) -> None:
+            with open_repository(filled.access(), needs_key=False) as opened:
+                sessions.break_all(opened.repository)
+
+    with pytest.raises(SessionBroken):
+        run(filled, events=Breaker(), patterns=exclude("source/folder"))
+    assert filled.names() == ["monday"]
+    assert filled.restore("monday") == expected(source)
 
 
 def test_what_an_interrupted_recreation_left_goes_with_the_next_one_and_a_namesake_stays(
