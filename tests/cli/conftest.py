@@ -27,7 +27,7 @@ def native() -> None:
         stand_in.__dict__["VERSION"] = bork.__version__
         for part in (
             *("CheckEngine", "ChunkIndex", "CreateEngine", "Data", "DiffEngine", "Done", "Fetch"),
-            *("Keys", "Lines", "PackBuffer", "Problem", "ReadEngine", "StoreIndex", "StorePack"),
+            *("Keys", "Lines", "PackBuffer", "Problem", "ReadEngine", "RecreateEngine", "StoreIndex", "StorePack"),
         ):
             stand_in.__dict__[part] = type(part, (), {})
         stand_in.__dict__["digest"] = bytes

@@ -7,12 +7,14 @@ from pathlib import Path
 import pytest
 
 from bork.archive.head import ArchiveHead
-from bork.errors import ArchiveAlreadyExists, ArchiveDoesNotExist, BorkError, CancelledByUser
-from bork.operations import check, compact, recreate
+from bork.errors import AppendOnly, ArchiveAlreadyExists, ArchiveDoesNotExist, BorkError, CancelledByUser, SessionBroken
+from bork.operations import check, compact, init, recreate, sessions
 from bork.operations.check import CheckOptions
 from bork.operations.compact import CompactOptions
 from bork.operations.create import Compression
-from bork.operations.heads import find_archive
+from bork.operations.events import Progress
+from bork.operations.heads import find_archive, head_id
+from bork.operations.init import InitOptions
 from bork.operations.opening import open_repository
 from bork.operations.recreate import RecreateOptions, RecreateOutcome
 from bork.operations.selection import ArchiveName, ItemLines, PathArgument, Pattern
@@ -174,8 +176,9 @@ def test_a_target_is_a_new_archive_and_the_old_one_stays(filled: Scene, source: 
 def test_nothing_to_do_changes_nothing(filled: Scene) -> None:
     before = dict(objects(filled))
     assert [one.action for one in run(filled).archives] == ["skipped"]
-    assert [one.action for one in run(filled, comment="first").archives] == ["skipped"]
     assert [one.action for one in run(filled, chunker=head(filled).chunker).archives] == ["skipped"]
+    assert [one.action for one in run(filled, comment="first").archives] == ["unchanged"]
+    assert [one.action for one in run(filled, patterns=exclude("nothing like that")).archives] == ["unchanged"]
     assert objects(filled) == before
 
 
@@ -286,39 +289,42 @@ def test_what_several_archives_share_is_compressed_once(filled: Scene, source: P
 # ---- damage ------------------------------------------------------------------------------------------------------
 
 
-def lose(scene: Scene, content: bytes) -> None:
-    """Damage the pack that holds the chunk of a small file."""
+def lose(scene: Scene, content: bytes) -> ObjectName:
+    """Damage the pack that holds these bytes."""
     for name, data in objects(scene).items():
         if name.startswith("packs/") and content in data:
             at = data.index(content)
             objects(scene)[name] = data[:at] + bytes([data[at] ^ 1]) + data[at + 1 :]
-            return
+            return name
     pytest.fail("no pack holds it as it is")
 
 
 @pytest.fixture
 def damaged(scene: Scene, source: Path) -> Scene:
-    """An unencrypted archive in which one large file cannot be read."""
+    """An archive whose packs show what is in them."""
     (source / "lost").write_bytes(os.urandom(1000) + b"needle" * 30_000)
     scene.user.agrees = True
     scene.init("none")
     scene.create("monday", source, compression=Compression("none"))
-    lose(scene, b"needle" * 20)
     return scene
 
 
 def test_a_damaged_file_that_has_to_be_read_is_named_and_kept_as_it_is(damaged: Scene, source: Path) -> None:
     events = Recorder()
+    whole = dict(objects(damaged))
+    spoiled = lose(damaged, b"needle" * 20)
     run(damaged, events=events, chunker=FIXED)
     assert [(kind, path) for kind, path, _ in events.problems] == [("damaged", b"source/lost")]
     pristine = {path: content for path, content in expected(source).items() if path != "source/lost"}
     run(damaged, target=ArchiveName("rest"), patterns=exclude("source/lost"))
     assert damaged.restore("rest") == pristine
-    assert head(damaged).stats.items == len(expected(source))
+    objects(damaged)[spoiled] = whole[spoiled]
+    assert damaged.restore("monday") == expected(source)  # all that was there before is still referred to
 
 
 def test_a_damaged_file_that_need_not_be_read_is_passed_on(damaged: Scene) -> None:
     events = Recorder()
+    lose(damaged, b"needle" * 20)
     run(damaged, events=events, patterns=exclude("source/small"))
     assert events.problems == []
 
@@ -377,6 +383,43 @@ def test_after_every_fault_there_is_the_old_archive_or_the_new_one(filled: Scene
 
 def _wrapped(schedule: Schedule) -> Callable[[Store], Store]:
     return lambda store: FaultyStore(store, schedule)
+
+
+def test_an_archive_that_is_deleted_meanwhile_does_not_come_back(filled: Scene) -> None:
+    deleted: list[str] = []
+
+    class Deleter(Recorder):
+        def cancelled(self) -> bool:
+            if not deleted:
+                deleted.append("monday")
+                with open_repository(filled.access(), role="deleter") as opened:
+                    opened.repository.delete_head(head_id(opened.keys, ArchiveName("monday")))
+            return False
+
+    with pytest.raises(ArchiveDoesNotExist):
+        run(filled, events=Deleter(), comment="x")
+    assert filled.names() == []
+
+
+def test_a_repository_that_only_takes_new_archives_lets_none_be_replaced(scene: Scene, source: Path) -> None:
+    init.run(scene.access(), InitOptions("repokey", append_only=True))
+    scene.create("monday", source)
+    with pytest.raises(AppendOnly):
+        run(scene, comment="x")
+    run(scene, target=ArchiveName("copy"), comment="x")
+    assert scene.names() == ["monday", "copy"]
+
+
+def test_a_recreation_whose_session_is_broken_changes_no_archive(filled: Scene, source: Path) -> None:
+    class Breaker(Recorder):
+        def progress(self, progress: Progress) -> None:
+            with open_repository(filled.access(), needs_key=False) as opened:
+                sessions.break_all(opened.repository)
+
+    with pytest.raises(SessionBroken):
+        run(filled, events=Breaker(), patterns=exclude("source/folder"))
+    assert filled.names() == ["monday"]
+    assert filled.restore("monday") == expected(source)
 
 
 def test_what_an_interrupted_recreation_left_goes_with_the_next_one_and_a_namesake_stays(

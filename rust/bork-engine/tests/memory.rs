@@ -14,6 +14,7 @@ use bork_engine::half::PackOptions;
 use bork_engine::index::ChunkIndex;
 use bork_engine::port::{Bytes, Event, Outcome, Port};
 use bork_engine::read::{Mode, ReadEngine, ReadPlan};
+use bork_engine::recreate::{Recompress, RecreateEngine, RecreatePlan, TagOptions};
 use bork_engine::secrets::Keys;
 use bork_format::Id;
 use bork_format::item::Time;
@@ -74,6 +75,11 @@ impl Memory {
     fn create(&mut self, keys: &Arc<Keys>, plan: CreatePlan) -> Outcome {
         let engine = CreateEngine::start(plan, Arc::clone(keys), self.index(keys)).expect("starts");
         self.drive(engine.port()).expect("backs up")
+    }
+
+    fn recreate(&mut self, keys: &Arc<Keys>, index: Arc<ChunkIndex>, plan: RecreatePlan) -> Outcome {
+        let engine = RecreateEngine::start(plan, Arc::clone(keys), index).expect("starts");
+        self.drive(engine.port()).expect("recreates")
     }
 
     fn extract(&mut self, keys: &Arc<Keys>, root: Id, target: &Path) {
@@ -304,4 +310,77 @@ fn an_engine_that_is_dropped_early_ends_its_threads() {
         let engine = CreateEngine::start(plan(source.path(), GEAR, None), Arc::clone(&keys), Arc::default());
         drop(engine.expect("starts"));
     }
+}
+
+fn recreation(root: Id, index: &ChunkIndex, recompress: Recompress, chunker: Option<ChunkerParams>) -> RecreatePlan {
+    RecreatePlan {
+        threads: 2,
+        root,
+        filter: ItemFilter::default(),
+        tags: TagOptions::default(),
+        dry_run: false,
+        lines: None,
+        recompress,
+        chunker,
+        packs: plan(Path::new("/"), GEAR, None).packs,
+        tables: index.table_count(),
+    }
+}
+
+#[test]
+fn an_archive_that_is_cut_in_another_way_is_the_one_that_a_backup_would_have_made() {
+    let (source, target, keys) = (tree(), tempfile::tempdir().expect("scratch"), keys());
+    let fixed = ChunkerParams::Fixed { block: 64 << 10, header: 100 };
+    let mut memory = Memory::default();
+    let first = memory.create(&keys, plan(source.path(), GEAR, None));
+    let direct = memory.create(&keys, plan(source.path(), fixed, None));
+    let index = memory.index(&keys);
+    let plan = recreation(first.root.expect("a root"), &index, Recompress::Never, Some(fixed));
+    let recreated = memory.recreate(&keys, index, plan);
+    assert_eq!(recreated.root, direct.root);
+    let count =
+        |outcome: &Outcome, name| outcome.numbers.iter().find(|(key, _)| *key == name).map(|(_, number)| *number);
+    for name in ["items", "files", "chunks", "original_size"] {
+        assert_eq!(count(&recreated, name), count(&direct, name), "{name}");
+    }
+    memory.extract(&keys, recreated.root.expect("a root"), target.path());
+    assert_same(source.path(), target.path());
+}
+
+#[test]
+fn what_is_only_in_condemned_packs_is_stored_again() {
+    let (source, target, keys) = (tree(), tempfile::tempdir().expect("scratch"), keys());
+    std::fs::write(source.path().join("many"), noise(5 << 20, 3)).expect("written");
+    let lists = ChunkerParams::Fixed { block: 128, header: 0 };
+    let mut memory = Memory::default();
+    let root = memory.create(&keys, plan(source.path(), lists, None)).root.expect("a root");
+    let index = memory.index(&keys);
+    let condemned: std::collections::HashSet<Id> = memory.packs.keys().copied().collect();
+    index.condemn_packs(&condemned);
+    let plan = recreation(root, &index, Recompress::Never, None);
+    let recreated = memory.recreate(&keys, index, plan);
+    assert_eq!(recreated.root, Some(root));
+    memory.packs.retain(|name, _| !condemned.contains(name));
+    memory.indexes.remove(0);
+    memory.extract(&keys, root, target.path());
+    assert_same(source.path(), target.path());
+}
+
+#[test]
+fn recompressing_stores_each_chunk_once_more_and_only_once() {
+    let (source, keys) = (tree(), keys());
+    let mut memory = Memory::default();
+    let root = memory.create(&keys, plan(source.path(), GEAR, None)).root.expect("a root");
+    let index = memory.index(&keys);
+    let tables = index.table_count();
+    let stored = |memory: &Memory| memory.packs.values().map(Vec::len).sum::<usize>();
+    let before = stored(&memory);
+    for _ in 0..2 {
+        let plan = RecreatePlan { tables, ..recreation(root, &index, Recompress::Always, None) };
+        assert_eq!(memory.recreate(&keys, Arc::clone(&index), plan).root, Some(root));
+        // The tree is not stored again, and groups may be cut otherwise.
+        let added = stored(&memory) - before;
+        assert!(added.abs_diff(before) < before / 50, "{added} {before}");
+    }
+    assert_eq!(memory.check(&keys, root), Vec::<String>::new());
 }

@@ -60,7 +60,9 @@ def _add(group: argparse._ArgumentGroup, options: tuple[Option, ...], required: 
         is_required = option.dest in required
         if option.takes_value:
             # A deprecated alias shares its dest with the option that replaced it, so the dest cannot be given here.
-            group.add_argument(*option.flags, metavar=option.metavar, help=_plain(option.help), required=is_required)
+            nargs = "?" if option.implied else None
+            help_text = _plain(option.help)
+            group.add_argument(*option.flags, metavar=option.metavar, help=help_text, required=is_required, nargs=nargs)
         else:
             group.add_argument(*option.flags, action="store_true", help=_plain(option.help))
 

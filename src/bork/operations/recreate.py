@@ -2,17 +2,19 @@
 
 An archive that is replaced is there at every moment. The new one is committed beside it as ``NAME.recreate``; then its
 head takes the place of the old one in one step, and the name with the suffix goes. After a crash there is the old
-archive, or the new one, and perhaps the one with the suffix, which is complete and the next ``recreate`` takes away.
+archive, or the new one, and perhaps the one with the suffix, which is complete and which the next ``recreate`` takes
+away.
 """
 
 from __future__ import annotations
 
+import contextlib
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Literal
 
-from bork.core import RecreateEngine
-from bork.errors import ArchiveAlreadyExists, ArchiveDoesNotExist, CancelledByUser
-from bork.operations.committing import archive_stats, choose_pack_size, commit, seal
+from bork.core import RecreateEngine, digest
+from bork.errors import ArchiveAlreadyExists, ArchiveDoesNotExist, CancelledByUser, ObjectMissing, SessionBroken
+from bork.operations.committing import archive_stats, choose_pack_size, commit, seal, tidy_up
 from bork.operations.create import Compression
 from bork.operations.drive import drive
 from bork.operations.events import ArchiveProgress
@@ -77,12 +79,17 @@ class RecreateOptions:
         return self.chunker is not None and tuple(self.chunker) != tuple(head.chunker)
 
 
+# skipped: nothing was asked for that concerns it. unchanged: it is what was asked for. emptied: no item would be left;
+# so it stays.
+Action = Literal["recreated", "skipped", "unchanged", "emptied", "dry_run"]
+
+
 @dataclass(frozen=True, slots=True)
 class Recreated:
     """One archive that was looked at."""
 
     name: ArchiveName
-    action: Literal["recreated", "skipped", "emptied", "dry_run"]  # emptied: nothing would be left, so it stays
+    action: Action
     entry: ArchiveEntry | None  # the new one
     start_ns: int
     end_ns: int
@@ -100,14 +107,16 @@ def run(access: Access, names: ArchiveName | None, options: RecreateOptions, eve
     A file whose content cannot be read is a problem, and stays in the archive as it is. An archive whose tree cannot
     be read ends the operation and stays as it is; those before it are done.
     Memory: as ``create``, and the paths of tagged directories.
-    Raises: ArchiveDoesNotExist, ArchiveAlreadyExists, CancelledByUser, and as ``open_repository``, ``load_index`` and
-    ``drive``.
+    Raises: ArchiveDoesNotExist, ArchiveAlreadyExists, AppendOnly, SessionBroken, CancelledByUser, and as
+    ``open_repository``, ``load_index`` and ``drive``.
     """
     with open_repository(access, role="reader" if options.dry_run else "writer") as opened:
         heads = load_heads(opened.repository, opened.keys)
         for fault in heads.damaged:
             events.log("warning", f"The head of an archive is damaged: {fault}")
         chosen = _choose(heads, names)
+        if options.target is None and not options.dry_run:
+            opened.repository.require_deletable()
         if options.target is not None and any(entry.name == options.target for entry in heads.entries):
             raise ArchiveAlreadyExists(options.target)
         if not options.dry_run:
@@ -121,6 +130,8 @@ def run(access: Access, names: ArchiveName | None, options: RecreateOptions, eve
             if names is None and options.announce is not None:
                 options.announce(entry.name)
             archives.append(recreation.recreate(entry))
+        if not options.dry_run:
+            tidy_up(opened, loaded, events)
         totals = None if options.dry_run else RepositoryTotals.of_index(recreation.heads, loaded.index)
         return RecreateOutcome(tuple(archives), totals)
 
@@ -176,17 +187,11 @@ class _Recreation:
             return self._result(entry, "emptied", None, start_ns)
         head = self._head(entry.head, outcome.digest("root"), stats)
         if self._options.target is None and self._is_same(head, entry.head):
-            return self._result(entry, "skipped", None, start_ns)
+            return self._result(entry, "unchanged", None, start_ns)
         new = self._commit(head, entry) if self._options.target is None else self._add(head)
         return self._result(entry, "recreated", new, start_ns)
 
-    def _result(
-        self,
-        entry: ArchiveEntry,
-        action: Literal["recreated", "skipped", "emptied", "dry_run"],
-        new: ArchiveEntry | None,
-        start_ns: int,
-    ) -> Recreated:
+    def _result(self, entry: ArchiveEntry, action: Action, new: ArchiveEntry | None, start_ns: int) -> Recreated:
         return Recreated(entry.name, action, new, start_ns, self._access.clock.now_ns())
 
     def _plan(self, head: ArchiveHead) -> dict[str, object]:
@@ -237,25 +242,41 @@ class _Recreation:
         return entry
 
     def _commit(self, head: ArchiveHead, old: ArchiveEntry) -> ArchiveEntry:
-        """Commit in place of ``old``; it keeps its place in the order of archives."""
+        """Commit in place of ``old``; it keeps its place in the order of archives.
+
+        The head that takes the place names no session, for it must never count as void: there is no other one then.
+        So the session is looked for after the exchange, too, and if it was fenced the old head comes back: what that
+        needs was marked all the time.
+        """
         repository, keys = self._opened.repository, self._opened.keys
         name = ArchiveName(head.name + SUFFIX)
         self._remove_remainder(name, old)
-        self._verify_session()
         beside = self._add(replace(head, name=name))
-        self._verify_session()
         entry, sealed = seal(keys, head)
+        before = self._unchanged_head(old, beside)
         repository.replace_head(entry.object, sealed)
+        try:
+            self._opened.at_work.verify()
+        except SessionBroken:
+            repository.replace_head(entry.object, before)
+            raise
         repository.delete_head(beside.object)
         kept = [one for one in self.heads.entries if one.object not in (beside.object, entry.object)]
         ordered = sorted([*kept, entry], key=lambda one: (one.head.sequence, one.head.start_ns, one.object))
         self.heads = Heads(tuple(ordered), self.heads.damaged)
         return entry
 
-    def _verify_session(self) -> None:
-        """Raises: SessionBroken: a compaction may have deleted what is new, so nothing is to be replaced by it."""
-        if self._opened.session is not None:
-            self._opened.session.verify()
+    def _unchanged_head(self, old: ArchiveEntry, beside: ArchiveEntry) -> bytes:
+        """The stored bytes of an archive that is about to be replaced. Raises: ArchiveDoesNotExist, if somebody has
+        deleted or replaced it meanwhile: it is not for us to bring it back.
+        """
+        repository = self._opened.repository
+        with contextlib.suppress(ObjectMissing):
+            data = repository.get_head(old.object)
+            if digest(data) == old.id:
+                return data
+        repository.delete_head(beside.object)
+        raise ArchiveDoesNotExist(old.name)
 
     def _remove_remainder(self, name: ArchiveName, old: ArchiveEntry) -> None:
         """What a recreation of the same archive has left that was interrupted; another archive of that name stays."""

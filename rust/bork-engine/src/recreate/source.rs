@@ -61,14 +61,10 @@ pub fn shown(path: &[u8]) -> &[u8] {
 }
 
 /// Runs.
-pub fn run(
-    shared: &Recreating,
-    units: &Sender<Unit>,
-    window: &Sender<()>,
-    total: &OnceLock<u64>,
-) -> Result<(), Stop> {
+pub fn run(shared: &Recreating, units: &Sender<Unit>, window: &Sender<()>, total: &OnceLock<u64>) -> Result<(), Stop> {
     let tagged = Tagged::find(shared)?;
-    let mut source = Source { shared, units, window, lines: Vec::new(), pieces: Vec::new(), weight: (0, 0), sequence: 0 };
+    let mut source =
+        Source { shared, units, window, lines: Vec::new(), pieces: Vec::new(), weight: (0, 0), sequence: 0 };
     for_each(shared, |path, body| source.item(path, body, &tagged))?;
     source.flush_unit()?;
     source.flush_lines()?;

@@ -271,7 +271,11 @@ fn put(shared: &Recreating, sink: &mut LocalSink, id: &Id, bytes: &[u8]) -> Resu
     let Some(old) = old else { return sink.put(id, bytes) };
     let (old_codec, spec) = (old.record.codec, &plan.packs.compression);
     let is_same = plan.recompress == Recompress::IfDifferent
-        && if spec.auto || old_codec == Codec::None { sink.codec_of(bytes) == old_codec } else { old_codec == spec.codec };
+        && if spec.auto || old_codec == Codec::None {
+            sink.codec_of(bytes) == old_codec
+        } else {
+            old_codec == spec.codec
+        };
     if is_same {
         sink.reused(id, old.stored_share());
         return Ok(());

@@ -142,6 +142,8 @@ def _tell(invocation: Invocation, access: Access, archive: Recreated, outcome: R
     console = invocation.console
     if archive.action == "skipped":
         console.log("info", f"Skipped archive {archive.name}: {NOTHING_TO_DO}")
+    elif archive.action == "unchanged":
+        console.log("info", f"Archive {archive.name} is already as it was to become. It was not replaced.")
     elif archive.action == "emptied":
         message = f'No item of archive {archive.name} would be left. It stays as it is; "bork delete" deletes archives.'
         console.log("warning", message)
