@@ -210,6 +210,7 @@ BORG_OPTIONS = {
     "break-lock": "",
     "check": """--repository-only --archives-only --verify-data --repair --save-space --max-duration
         -P --prefix -a --glob-archives --sort-by --first --last""",
+    "compact": "-n --dry-run --cleanup-commits --threshold",
     "config": "-c --cache -d --delete -l --list",
     "delete": """-n --dry-run --list -s --stats --quick-stats --cache-only --force --keep-security-info --save-space
         -c --checkpoint-interval -P --prefix -a --glob-archives --sort-by --first --last""",
