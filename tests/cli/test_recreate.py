@@ -108,11 +108,12 @@ def test_an_archive_that_is_not_emptied_is_a_warning(run: Run, recreate: Recorde
 
 def test_each_archive_of_a_repository_is_announced(run: Run, native: None, monkeypatch: pytest.MonkeyPatch) -> None:
     from bork.operations import recreate as operation
+    from bork.operations.selection import ArchiveName
 
     def announce(_access: object, _name: object, options: operation.RecreateOptions, _events: object) -> object:
         assert options.announce is not None
         for name in ("a", "b"):
-            options.announce(operation.ArchiveName(name))
+            options.announce(ArchiveName(name))
         return SimpleNamespace(archives=(), totals=TOTALS)
 
     monkeypatch.setattr(operation, "run", announce)
