@@ -585,7 +585,7 @@ def test_damage_that_check_finds_is_exit_code_1(
     from bork.operations import check as operation
 
     recorder = Recorder(
-        SimpleNamespace(problems=1, complete=True), [("problem", "damaged", b"packs/00/11", "hash is wrong")]
+        SimpleNamespace(problems=1, complete=True, repaired=None), [("problem", "damaged", b"packs/00/11", "hash is wrong")]
     )
     monkeypatch.setattr(operation, "run", recorder)
     said = run("check", "/r", BORG_EXIT_CODES=modern)
@@ -607,7 +607,7 @@ def test_check_does_what_it_is_asked_to(
 ) -> None:
     from bork.operations import check as operation
 
-    recorder = Recorder(SimpleNamespace(problems=0, complete=True))
+    recorder = Recorder(SimpleNamespace(problems=0, complete=True, repaired=None))
     monkeypatch.setattr(operation, "run", recorder)
     assert run("check", *words, "/r").code == 0
     assert (recorder.options().repository, recorder.options().archives) == (repository, archives)

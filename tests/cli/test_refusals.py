@@ -108,7 +108,9 @@ CREATE = ("create", "/r::a", "p")
         ("list", 2, "bork list: error: argument REPOSITORY_OR_ARCHIVE: no repository given, and BORK_REPO"),
         ("list --format {foo} /r", 2, "Command Error: --format {foo}: there is no key foo"),
         ("extract --stdout --dry-run /r::a", 2, "bork extract: error: --stdout and --dry-run exclude each other."),
-        ("check --repair /r", 2, "check --repair is not available in this version of Bork."),
+        ("check --repair --archives-only /r", 2, "Command Error: --repair mends everything"),
+        ("check --repair --max-duration 5 --repository-only /r", 2, "Command Error: --repair does not allow"),
+        ("compact --threshold 101 /r", 2, "Command Error: --threshold is a percentage"),
         (
             "check --repository-only --verify-data /r",
             2,
