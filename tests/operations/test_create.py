@@ -43,7 +43,7 @@ def test_a_repository_in_a_directory_works_as_one_in_memory(scene: Scene, source
     scene.init(access=access)
     scene.create("monday", source, access=access)
     assert scene.restore("monday", access) == expected(source)
-    assert {path.name for path in (tmp_path / "repository" / "tmp").iterdir()} <= {"reserve"}
+    assert [path.name for path in (tmp_path / "repository" / "tmp").iterdir()] == ["reserve"]
 
 
 def test_commit_order_is_packs_then_index_then_head(scene: Scene, source: Path) -> None:

@@ -70,6 +70,6 @@ def test_a_repository_in_a_directory(scene: Scene, tmp_path: Path) -> None:
     access = replace(scene.access(), path=str(tmp_path / "repository"), stores=LocalStores())
     scene.init(access=access)
     assert set(os.listdir(access.path)) == {"config", "tmp", *COLLECTIONS}
-    assert os.listdir(tmp_path / "repository" / "tmp") == []
+    assert os.listdir(tmp_path / "repository" / "tmp") == ["reserve"]
     with open_repository(access):
         pass

@@ -21,7 +21,7 @@ def test_nobody_begins_to_change_anything(scene: Scene, role: str) -> None:
         pass
 
 
-@pytest.mark.parametrize("role", ["writer", "deleter", "compactor", "exclusive"])
+@pytest.mark.parametrize("role", ["reader", "writer", "deleter", "compactor", "exclusive"])
 def test_it_waits_for_those_who_are_at_work(scene: Scene, role: str) -> None:
     scene.init()
     access = replace(scene.access(), lock_wait_s=0)
@@ -35,11 +35,11 @@ def test_it_waits_for_those_who_are_at_work(scene: Scene, role: str) -> None:
         pass
 
 
-def test_readers_go_on_and_no_key_is_needed(scene: Scene, source: Path) -> None:
+def test_readers_may_begin_and_no_key_is_needed(scene: Scene, source: Path) -> None:
     scene.init()
     scene.create("monday", source)
     locked = replace(scene.access(), passphrases=None)  # type: ignore[arg-type]  # it would fail if it were used
-    with open_repository(scene.access()), with_lock.run(locked):
+    with with_lock.run(locked):
         assert scene.restore("monday") == expected(source)
 
 
