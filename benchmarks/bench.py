@@ -15,6 +15,8 @@ from rows import Action, Row
 from trees import Manifest, WrongResultError, compare, compare_one, manifest
 
 SECOND = "second"
+HISTORY = 4  # archives
+HISTORY_SHARE = 10  # each has one in so many files changed
 
 
 @dataclass
@@ -51,7 +53,7 @@ class Bench:
     ) -> Rows:
         """All runs of a row in turn (A B C A B C ...), the source warm."""
         programs = [
-            kind(binaries[kind.name], self.work / "state" / kind.name / f"{row.workload}-{level}", level)
+            kind(binaries[kind.name], self.work / "state" / kind.name / self.place(row, level), level)
             for kind in kinds
             if level in kind.compressions
         ]
@@ -66,11 +68,17 @@ class Bench:
                         said.append(f"{mine.samples[-1].wall:.3f} s")
         return series
 
+    def place(self, row: Row, level: str) -> str:
+        """Rows with the same preparation share it."""
+        return f"{'history-' if row.action is Action.FREE else ''}{row.workload}-{level}"
+
     def prepare(self, row: Row, programs: Sequence[Program], series: Mapping[str, Series]) -> Path:
         """The row's source tree, warm. Bases are made here: before timing starts, and before the tree is changed."""
         tree = workloads.ensure(row.workload, self.sources, self.scale)
         self.manifests.clear()
         warm(tree)
+        if row.action is Action.FREE:
+            return self.histories(row, programs, series, tree)
         if row.action is not Action.FIRST:
             for program in programs:
                 with self.failures(series[program.name], f"{row.key}: base of {program.name}"):
@@ -79,6 +87,25 @@ class Bench:
             workloads.change(self.sources, self.scale)
             warm(tree)
         return tree
+
+    def histories(self, row: Row, programs: Sequence[Program], series: Mapping[str, Series], tree: Path) -> Path:
+        """Repositories of four archives, of which each has a tenth of the files changed since the one before."""
+        changing = self.sources / f"history-{row.workload}"
+        shutil.rmtree(changing, ignore_errors=True)
+        subprocess.run(["cp", "-a", "--", str(tree), str(changing)], check=True)
+        for program in programs:
+            with self.failures(series[program.name], f"{row.key}: base of {program.name}"):
+                self.fresh(program)
+        for number in range(HISTORY):
+            if number:
+                workloads.change_share(changing, number, HISTORY_SHARE)
+            for program in programs:
+                with self.failures(series[program.name], f"{row.key}: archive {number} of {program.name}"):
+                    measure(program.create(changing, f"history-{number}"), self.output)
+        for program in programs:
+            self.copy(program.home, self.saved(program))
+        self.manifests.clear()
+        return changing
 
     @contextmanager
     def failures(self, series: Series, what: str) -> Iterator[list[str]]:
@@ -118,6 +145,12 @@ class Bench:
                 self.verify_list(tree)
             case Action.CHECK:
                 sample = self.timed(program, program.check())
+            case Action.FREE:
+                before = size_of(program.repository)
+                sample = self.timed(program, program.free(tree))
+                series.note = f"{(before - sample.repository) / 2**20:.0f} MiB freed"
+                if last:
+                    self.verify(program, tree, f"history-{HISTORY - 1}")
             case _:
                 sample = self.timed(program, program.create(tree, SECOND, reread=row.action is Action.REREAD))
                 if last:

@@ -2,6 +2,7 @@
 
 import json
 import os
+import shlex
 import shutil
 import subprocess
 from abc import ABC, abstractmethod
@@ -76,6 +77,19 @@ class Program(ABC):
     def check(self) -> Command:
         """Read and verify all data."""
 
+    @abstractmethod
+    def free(self, tree: Path) -> Command:
+        """Delete the two oldest archives, and give their space back."""
+
+    def said(self, command: Command) -> bytes:
+        """What a command that is not timed says."""
+        return subprocess.run(command.argv, env=command.env, cwd=command.cwd, capture_output=True, check=True).stdout
+
+    def one_after_the_other(self, *commands: Command) -> Command:
+        """Several commands as one."""
+        line = " && ".join(shlex.join(command.argv) for command in commands)
+        return Command(["/bin/sh", "-c", line], commands[0].env, commands[0].cwd)
+
 
 class Borg(Program):
     """Borg 1.4."""
@@ -112,6 +126,12 @@ class Borg(Program):
 
     def check(self) -> Command:
         return self.command("check", "--verify-data", self.repository)
+
+    def free(self, tree: Path) -> Command:
+        names = json.loads(self.said(self.command("list", "--json", self.repository)))["archives"]
+        oldest = [one["archive"] for one in names[:2]]
+        delete = self.command("delete", f"{self.repository}::{oldest[0]}", oldest[1])
+        return self.one_after_the_other(delete, self.command("compact", self.repository))
 
 
 class Bork(Borg):
@@ -157,6 +177,18 @@ class Restic(Program):
     def check(self) -> Command:
         return self.command("check", "--read-data")
 
+    def free(self, tree: Path) -> Command:
+        return self.command("forget", "--prune", *self.oldest())
+
+    def oldest(self) -> Sequence[str]:
+        """Ids of the two oldest snapshots."""
+        snapshots = json.loads(self.said(self.command("snapshots", "--json")))
+        if "snapshots" in snapshots[0] or isinstance(snapshots[0], list):  # rustic groups them
+            snapshots = [
+                one for group in snapshots for one in (group["snapshots"] if "snapshots" in group else group[1])
+            ]
+        return [one["id"] for one in sorted(snapshots, key=lambda one: one["time"])[:2]]
+
 
 class Rustic(Restic):
     """rustic: restic's format, nearly restic's commands."""
@@ -184,6 +216,9 @@ class Rustic(Restic):
 
     def list(self, tree: Path) -> Command:
         return self.command("ls", "--long", "--recursive", "latest")
+
+    def free(self, tree: Path) -> Command:
+        return self.command("forget", "--prune", "--instant-delete", *self.oldest())
 
 
 class Kopia(Program):
@@ -213,9 +248,7 @@ class Kopia(Program):
 
     def root(self, tree: Path) -> str:
         """The object id of the latest snapshot, which `ls` wants; its own call, not timed."""
-        command = self.kopia("snapshot", "list", "--json", tree)
-        said = subprocess.run(command.argv, env=command.env, cwd=command.cwd, capture_output=True, check=True).stdout
-        return str(json.loads(said)[-1]["rootEntry"]["obj"])
+        return str(json.loads(self.said(self.kopia("snapshot", "list", "--json", tree)))[-1]["rootEntry"]["obj"])
 
     def restore(self, tree: Path, target: Path, archive: str = ARCHIVE) -> Command:
         return self.kopia("restore", tree, target)
@@ -228,6 +261,12 @@ class Kopia(Program):
 
     def check(self) -> Command:
         return self.kopia("snapshot", "verify", "--verify-files-percent=100")
+
+    def free(self, tree: Path) -> Command:
+        snapshots = json.loads(self.said(self.kopia("snapshot", "list", "--json", tree)))
+        oldest = [one["id"] for one in sorted(snapshots, key=lambda one: one["startTime"])[:2]]
+        delete = self.kopia("snapshot", "delete", "--delete", *oldest)
+        return self.one_after_the_other(delete, self.kopia("maintenance", "run", "--full", "--safety=none"))
 
 
 PROGRAMS: dict[str, type[Program]] = {kind.name: kind for kind in (Bork, Borg, Restic, Rustic, Kopia)}

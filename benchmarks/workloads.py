@@ -205,3 +205,11 @@ def change(home: Path, scale: float) -> None:
     if not json.loads(mark.read_text())["changed"]:
         mark.write_text(json.dumps({"scale": scale, "changed": True}))
         change_small(home / "small" / "tree")
+
+
+def change_share(tree: Path, number: int, share: int) -> None:
+    """Give one file in `share` new content of its old length, another one for each `number`."""
+    files = sorted(path for path in tree.rglob("*") if path.is_file() and not path.is_symlink())
+    for at, path in enumerate(files):
+        if at % share == number % share:
+            path.write_bytes(random.Random(f"{number} {at}").randbytes(path.stat().st_size))

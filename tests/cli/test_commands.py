@@ -585,7 +585,8 @@ def test_damage_that_check_finds_is_exit_code_1(
     from bork.operations import check as operation
 
     recorder = Recorder(
-        SimpleNamespace(problems=1, complete=True, repaired=None), [("problem", "damaged", b"packs/00/11", "hash is wrong")]
+        SimpleNamespace(problems=1, complete=True, repaired=None),
+        [("problem", "damaged", b"packs/00/11", "hash is wrong")],
     )
     monkeypatch.setattr(operation, "run", recorder)
     said = run("check", "/r", BORG_EXIT_CODES=modern)
