@@ -79,6 +79,12 @@ def test_prune_tells_what_borg_tells(run: Run, repository: str) -> None:
     )
 
 
+def test_without_list_there_is_no_list_however_much_is_told(run: Run, repository: str) -> None:
+    said = run("prune", "--debug", "--keep-daily", "1", repository)
+    assert [line.partition(" ")[0] for line in said.err.splitlines()] == ["Repository", "Applying", "Keeping"]
+    assert run("delete", "--debug", f"{repository}::a3").err == ""
+
+
 QUESTION = "BORG_DELETE_I_KNOW_WHAT_I_AM_DOING"
 
 

@@ -114,6 +114,8 @@ def _tell(invocation: Invocation, step: Step) -> None:
         invocation.warnings.add_plain()
         invocation.console.log("warning", f"Archive {step.name} not found {place}.")
         return
+    if not invocation.values.flag("output_list"):
+        return  # --verbose alone shows no list
     verb = "Would delete archive:" if invocation.values.flag("dry_run") else "Deleting archive:"
     shown = f"{step.name} (damaged)" if step.entry is None else report.archive_line(step.entry)
     invocation.console.log("info", f"{verb} {shown} {place}", name=LIST)

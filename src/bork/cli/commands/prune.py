@@ -135,6 +135,8 @@ def _tell_plan(invocation: Invocation, plan: Plan) -> None:
 def _tell(invocation: Invocation, step: Step) -> None:
     from bork.operations.retention import CHECKPOINT  # late: with the operations
 
+    if not invocation.values.flag("output_list"):
+        return  # --verbose alone shows no list
     if step.reason is None:
         is_dry_run = invocation.values.flag("dry_run")
         what = "Would prune:" if is_dry_run else f"Pruning archive ({step.number}/{step.total}):"
