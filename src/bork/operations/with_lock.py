@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 @contextmanager
 def run(access: Access) -> Iterator[None]:
-    """Inside of it nobody writes, deletes or compacts. Readers go on: they change nothing. No key is needed.
+    """Inside of it nobody writes, deletes or compacts. Readers that begin meanwhile go on. No key is needed.
 
     Raises: LockTimeout, if others are at work for longer than ``access.lock_wait_s``; StorageError; and as
     ``open_repository`` without a key.
