@@ -9,6 +9,7 @@ import pytest
 from bork.storage.base import Store
 from bork.storage.local import LocalStore
 from bork.storage.memory import MemoryStore, Objects
+from tests.crash.disk import Disk
 
 
 @pytest.fixture
@@ -28,7 +29,10 @@ def tmpfs(tmp_path: Path) -> Iterator[Callable[[str], Path]]:
         subprocess.run(["umount", path], check=True)
 
 
-KINDS = ["memory", "local", pytest.param("local on tmpfs", marks=pytest.mark.needs("root"))]
+KINDS = [
+    *("memory", "local", "local on a simulated disk"),
+    pytest.param("local on tmpfs", marks=pytest.mark.needs("root")),
+]
 
 
 @pytest.fixture(params=KINDS)
@@ -40,6 +44,12 @@ def reopen(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Callable[
 
         def open_one() -> Store:
             return MemoryStore(objects)
+    elif request.param == "local on a simulated disk":
+        machine = Disk().machine()
+        LocalStore.create("/store", machine=machine).close()
+
+        def open_one() -> Store:
+            return LocalStore.open("/store", machine)
     else:
         parent = tmp_path if request.param == "local" else request.getfixturevalue("tmpfs")("size=64m")
         LocalStore.create(str(parent / "store")).close()

@@ -194,7 +194,8 @@ class _Compaction:
         return any(not self._is_recorded(pack) for pack in self._generation.condemned)
 
     def _is_recorded(self, pack: PackId) -> bool:
-        return pack in self._loaded.packs or pack in self._indexed
+        # A deleted pack stays condemned until no index names it: if we end before that, it must not look lost.
+        return pack in self._indexed or (pack in self._loaded.packs and pack not in self._deleted)
 
     def _rewrite(self, chosen: Sequence[PackUsage]) -> list[PackId]:
         """Move what is needed of some packs into new ones. The result is those that have nothing needed any more."""
@@ -222,7 +223,7 @@ class _Compaction:
         condemned = {
             pack: first
             for pack, first in self._generation.condemned.items()
-            if pack not in pardoned and pack not in self._deleted and self._is_recorded(pack)
+            if pack not in pardoned and self._is_recorded(pack)
         }
         condemned |= dict.fromkeys(packs, number)
         self._publish(replace(self._generation, number=number, condemned=condemned))

@@ -187,6 +187,8 @@ class _Recreation:
             return self._result(entry, "emptied", None, start_ns)
         head = self._head(entry.head, outcome.digest("root"), stats)
         if self._options.target is None and self._is_same(head, entry.head):
+            with contextlib.suppress(ArchiveAlreadyExists):  # a crash may have come right after the exchange
+                self._remove_remainder(ArchiveName(head.name + SUFFIX), entry)
             return self._result(entry, "unchanged", None, start_ns)
         new = self._commit(head, entry) if self._options.target is None else self._add(head)
         return self._result(entry, "recreated", new, start_ns)

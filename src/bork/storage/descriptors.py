@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 from typing import TYPE_CHECKING
 
@@ -32,7 +33,8 @@ class Descriptors:
         """Close it, if it is open."""
         fd = self._open.pop(path, None)
         if fd is not None:
-            self._root.close(fd)
+            with contextlib.suppress(OSError):  # it was only read: nothing can be lost
+                self._root.close(fd)
 
     def close(self) -> None:
         """Close all."""

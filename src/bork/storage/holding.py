@@ -6,6 +6,7 @@ wins the lock knows that the holder is dead. It is not synced: after a power cut
 
 from __future__ import annotations
 
+import contextlib
 import fcntl
 import os
 from typing import TYPE_CHECKING
@@ -40,7 +41,7 @@ class LocalHold(Hold):
             publish(self._root, fd, temp, self._name)
         except BaseException as fault:
             if fd >= 0:
-                self._root.close(fd)
+                self._close(fd)
             if temp is not None:
                 self._remove(temp)
             if isinstance(fault, FileExistsError):
@@ -52,7 +53,7 @@ class LocalHold(Hold):
 
     def replace(self, data: bytes) -> None:
         fd = self._publish(data, publish_over)
-        self._root.close(self._fd)
+        self._close(self._fd)
         self._fd = fd
 
     def is_intact(self) -> bool:
@@ -70,8 +71,13 @@ class LocalHold(Hold):
         except OSError as fault:
             raise storage_error(fault, self._location, "release", self._name) from fault
         finally:
-            self._root.close(self._fd)
+            self._close(self._fd)
             self._fd = -1
+
+    def _close(self, fd: int) -> None:
+        """It is closed even if that fails, and its content need not be durable."""
+        with contextlib.suppress(OSError):
+            self._root.close(fd)
 
     def _remove(self, path: str) -> None:
         """Best effort: what stays is not held by anybody."""
