@@ -23,4 +23,5 @@ pub mod recreate;
 pub mod rewrite;
 pub mod seal;
 pub mod secrets;
+pub mod tar;
 pub mod tree;

@@ -214,6 +214,8 @@ def load(command: str) -> ModuleType:  # noqa: C901 (a table, in a form that the
             from bork.cli.commands import delete as module
         case "diff":
             from bork.cli.commands import diff as module
+        case "export-tar":
+            from bork.cli.commands import export_tar as module
         case "extract":
             from bork.cli.commands import extract as module
         case "help":

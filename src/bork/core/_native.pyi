@@ -139,7 +139,7 @@ class Lines:
 
 @final
 class Data:
-    """Content bytes for ``extract --stdout``."""
+    """Content bytes for ``extract --stdout``, or a piece of a tar stream."""
 
     @property
     def data(self) -> bytes: ...
@@ -187,7 +187,7 @@ class CreateEngine:
 
 @final
 class ReadEngine:
-    """Read an archive: ``mode`` in the plan is ``extract``, ``stdout`` or ``list``."""
+    """Read an archive: ``mode`` in the plan is ``extract``, ``dry_run``, ``stdout``, ``tar`` or ``list``."""
 
     def __new__(cls, plan: dict[str, object], keys: Keys, index: ChunkIndex) -> Self: ...
     def next_event(self, timeout_s: float) -> StorePack | StoreIndex | Fetch | Lines | Data | Problem | Done | None: ...

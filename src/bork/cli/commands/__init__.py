@@ -12,6 +12,7 @@ COMMANDS: dict[str, str] = {
     "create": "create backup",
     "delete": "delete archive",
     "diff": "find differences in archive contents",
+    "export-tar": "create tarball from archive",
     "extract": "extract archive contents",
     "help": "extra help",
     "info": "show repository or archive information",
@@ -37,7 +38,6 @@ NOT_AVAILABLE: frozenset[str] = frozenset(
     (
         "benchmark",
         "debug",
-        "export-tar",
         "import-tar",
         "key export-related-secrets",
         "key migrate-to-repokey",
