@@ -8,9 +8,9 @@ use super::lines::Lines;
 use super::stream::{Stream, shown};
 use crate::error::EngineError;
 use crate::objects::ObjectReader;
-use crate::tar::member::{Member, encode_end};
+use crate::tar::member::Member;
 use crate::tar::sparse::{Blocks, HEADER_REGIONS, Region, Regions, Survey, region_text};
-use crate::tar::{Format, RECORD, padding};
+use crate::tar::{END, Format, RECORD, padding};
 use bork_core::seam::Stop;
 use bork_format::item::{Content, Item};
 use std::collections::HashMap;
@@ -25,7 +25,6 @@ struct Export<'a> {
     /// First names of hard links, with the number of names still to come.
     links: HashMap<u64, (Vec<u8>, u32)>,
     lines: Lines,
-    members: u64,
     length: u64,
 }
 
@@ -38,7 +37,6 @@ pub fn run(reading: &Arc<Reading>, format: Format) -> Result<(), Stop> {
         lists: object_reader(reading),
         links: HashMap::new(),
         lines: Lines::default(),
-        members: 0,
         length: 0,
     };
     for_each(reading, |path, item| {
@@ -60,7 +58,6 @@ impl Export<'_> {
         let survey = if link.is_none() { self.survey(item)? } else { Survey::default() };
         let mut head = Vec::with_capacity(1024);
         Member { path, item, link: link.as_deref(), survey: &survey }.encode(self.format, &mut head);
-        self.members += 1;
         self.bytes(&head)?;
         if survey.size == 0 {
             return Ok(());
@@ -139,8 +136,7 @@ impl Export<'_> {
     }
 
     fn finish(mut self) -> Result<(), Stop> {
-        let mut end = Vec::new();
-        encode_end(self.format, self.members, &mut end);
+        let mut end = END.to_vec();
         let total = self.length + end.len() as u64;
         end.extend(std::iter::repeat_n(0, (total.next_multiple_of(RECORD) - total) as usize));
         self.stream.bytes(&end)?;

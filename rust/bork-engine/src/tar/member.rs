@@ -2,7 +2,7 @@
 
 use super::header::{Header, MAGIC_GNU, MAGIC_POSIX, at, fits_octal, kind};
 use super::sparse::{self, Survey};
-use super::{BLOCK, END_COMMENT, Format, ITEM_RECORD, acl, fflags, padding, pax};
+use super::{Format, ITEM_RECORD, acl, fflags, padding, pax};
 use bork_format::item::{
     Content, Item, TYPE_BLOCK_DEVICE, TYPE_CHARACTER_DEVICE, TYPE_DIRECTORY, TYPE_FIFO, TYPE_SYMLINK, Time,
 };
@@ -230,15 +230,4 @@ fn put_extended(kind: u8, name: &[u8], records: &[u8], out: &mut Vec<u8>) {
     header.finish(out);
     out.extend_from_slice(records);
     out.extend(std::iter::repeat_n(0, padding(records.len() as u64)));
-}
-
-/// The end of a stream of `members`: a comment that says so, where the format has comments, and two blocks of zeros.
-pub fn encode_end(format: Format, members: u64, out: &mut Vec<u8>) {
-    if format != Format::Gnu {
-        let mut records = Vec::new();
-        let comment = [END_COMMENT, members.to_string().as_bytes()].concat();
-        pax::put(&mut records, b"comment", &comment);
-        put_extended(kind::PAX_GLOBAL, b"./PaxHeaders/end", &records, out);
-    }
-    out.extend_from_slice(&[0; 2 * BLOCK]);
 }

@@ -12,11 +12,12 @@ pub mod sparse;
 pub const BLOCK: usize = 512;
 /// A stream is padded to this, as other programs do, in case somebody writes it to a tape. Unit: bytes.
 pub const RECORD: u64 = 10_240;
+/// What ends a stream, and is written after all else has succeeded. There is no other mark: Python's tarfile, for one,
+/// takes a stream that ends with a global header for a broken one.
+pub const END: [u8; 2 * BLOCK] = [0; 2 * BLOCK];
 
 /// Name of the record that holds the encoded item, without content, in format BORG.
 pub const ITEM_RECORD: &[u8] = b"BORK.item";
-/// What the comment at the end of a PAX or BORG stream begins with; the number of members follows.
-pub const END_COMMENT: &[u8] = b"bork: complete, members: ";
 
 /// How members are written.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
