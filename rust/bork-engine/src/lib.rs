@@ -12,6 +12,7 @@ pub mod diff;
 pub mod error;
 pub mod filter;
 pub mod half;
+pub mod import;
 pub mod index;
 pub mod mark;
 pub mod merge;

@@ -220,6 +220,8 @@ def load(command: str) -> ModuleType:  # noqa: C901 (a table, in a form that the
             from bork.cli.commands import extract as module
         case "help":
             from bork.cli.commands import help as module
+        case "import-tar":
+            from bork.cli.commands import import_tar as module
         case "info":
             from bork.cli.commands import info as module
         case "init":

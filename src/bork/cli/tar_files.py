@@ -23,6 +23,14 @@ _PROGRAMS: tuple[tuple[tuple[str, ...], str], ...] = (
     ((".tar.lz4",), "lz4"),
 )
 
+# With @ where the way back has an option.
+FILTERS_HELP = """\
+  .tar.gz or .tgz        gzip@
+  .tar.bz2 or .tbz       bzip2@
+  .tar.xz or .txz        xz@
+  .tar.zstd or .tar.zst  zstd@
+  .tar.lz4               lz4@"""
+
 TAR_FILTER = Option(
     ("--tar-filter",), "tar_filter", "filter program to pipe data through", "TAR_FILTER", None, "auto", once=True
 )

@@ -31,6 +31,7 @@ use std::thread::JoinHandle;
 
 pub use crate::tar::Format as TarFormat;
 pub use list::ListFormat;
+pub use stream::shown;
 
 /// What happens to the items.
 pub enum Mode {

@@ -146,7 +146,7 @@ impl Stream {
 
     /// Appends the bytes of a slice that is no hole. `path` is who wants them.
     pub fn slice(&mut self, slice: &Slice, path: &Arc<[u8]>) -> Result<(), EngineError> {
-        let location = self.reading.index.find(&slice.id).ok_or_else(|| missing(&slice.id))?;
+        let location = self.reading.index.locate(&slice.id).ok_or_else(|| missing(&slice.id))?;
         if u64::from(slice.offset) + u64::from(slice.length) > u64::from(location.length) {
             return Err(EngineError::damaged(format!("chunk {}", hex(&slice.id)), "it is shorter than the item says"));
         }

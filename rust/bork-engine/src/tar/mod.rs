@@ -4,8 +4,10 @@
 pub mod acl;
 pub mod fflags;
 pub mod header;
+pub mod item;
 pub mod member;
 pub mod pax;
+pub mod read;
 pub mod sparse;
 
 /// Everything in a tar stream is padded to this. Unit: bytes.

@@ -15,6 +15,7 @@ COMMANDS: dict[str, str] = {
     "export-tar": "create tarball from archive",
     "extract": "extract archive contents",
     "help": "extra help",
+    "import-tar": "create archive from tarball",
     "info": "show repository or archive information",
     "init": "initialize empty repository",
     "key change-passphrase": "change repository passphrase",
@@ -38,7 +39,6 @@ NOT_AVAILABLE: frozenset[str] = frozenset(
     (
         "benchmark",
         "debug",
-        "import-tar",
         "key export-related-secrets",
         "key migrate-to-repokey",
         "mount",

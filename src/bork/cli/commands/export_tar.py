@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, cast
 
 from bork.cli.options import STRIP_COMPONENTS, Command, Option, Positional, exclusion_group
 from bork.cli.patterns import path_arguments
-from bork.cli.tar_files import TAR_FILTER, TarOutput, filter_for
+from bork.cli.tar_files import FILTERS_HELP, TAR_FILTER, TarOutput, filter_for
 
 if TYPE_CHECKING:
     from bork.cli.invocation import Invocation
@@ -35,17 +35,13 @@ COMMAND = Command(
     ),
     (exclusion_group(STRIP_COMPONENTS),),
     may_bypass_lock=True,
-    epilog="""\
+    epilog=f"""\
 When giving '-' as the output FILE, Bork will write a tar stream to standard output.
 
 By default (--tar-filter=auto) Bork will detect whether the FILE should be compressed based on its file extension and
 pipe the tarball through an appropriate filter before writing it to FILE:
 
-  .tar.gz or .tgz      gzip
-  .tar.bz2 or .tbz     bzip2
-  .tar.xz or .txz      xz
-  .tar.zstd or .tar.zst  zstd
-  .tar.lz4             lz4
+{FILTERS_HELP.replace("@", "")}
 
 Alternatively, a --tar-filter program may be explicitly specified. It should read the uncompressed tar stream from
 stdin and write a compressed/filtered tar stream to stdout.
