@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from bork.archive.head import ArchiveHead
 from bork.core import ImportEngine
 from bork.errors import ArchiveAlreadyExists, CancelledByUser
-from bork.operations.committing import archive_stats, choose_pack_size, commit
+from bork.operations.committing import archive_stats, choose_pack_size, commit, tidy_up
 from bork.operations.create import Compression, CreateOutcome
 from bork.operations.drive import Counters, drive
 from bork.operations.events import ArchiveProgress, EventSink, Progress
@@ -85,7 +85,8 @@ def run(access: Access, options: ImportTarOptions, events: EventSink) -> CreateO
         if events.cancelled():
             raise CancelledByUser
         head = _head(options, outcome, start_ns, access.clock.now_ns())
-        entry, heads = commit(repository, keys, head, heads)
+        entry, heads = commit(opened, head, heads)
+        tidy_up(opened, loaded, events)
         return CreateOutcome(
             head=entry.head,
             archive_id=entry.id,
