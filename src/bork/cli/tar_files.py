@@ -52,7 +52,7 @@ def _start(command: str, stdin: int, stdout: int) -> subprocess.Popen[bytes]:
     Raises: CommandError.
     """
     try:
-        return subprocess.Popen(shlex.split(command), stdin=stdin, stdout=stdout, process_group=0)
+        return subprocess.Popen(shlex.split(command), stdin=stdin, stdout=stdout, bufsize=0, process_group=0)
     except (OSError, ValueError, IndexError) as error:
         reason = error.strerror if isinstance(error, OSError) else error
         raise CommandError(f"filter {command}: process creation failed: {reason}") from None
@@ -105,8 +105,6 @@ class TarOutput:
         try:
             self._out.flush()
             if self._process is not None:
-                assert self._process.stdin is not None
-                self._process.stdin.close()
                 self._wait(self._process)
             if self._descriptor >= 0:
                 descriptor, self._descriptor = self._descriptor, -1
@@ -125,6 +123,9 @@ class TarOutput:
             raise CommandError(f"filter {self._command} ended before its input did")
 
     def _wait(self, process: subprocess.Popen[bytes]) -> None:
+        """End the filter's input, and see how it ends."""
+        assert process.stdin is not None
+        process.stdin.close()
         code = process.wait()
         if code:
             raise CommandError(f"filter {self._command} failed, rc={code}")
@@ -138,8 +139,10 @@ class TarOutput:
     ) -> None:
         if self._process is not None:
             # First the filter, so that it does not complete its output when its input ends.
+            assert self._process.stdin is not None
             self._process.kill()
             self._process.wait()
+            self._process.stdin.close()
         if self._out is not None and self._out is not self._stdout:
             self._out.drop()
         if self._descriptor >= 0:

@@ -39,9 +39,10 @@ class ExportTarOutcome:
 
 
 def run(access: Access, name: ArchiveName, options: ExportTarOptions, events: EventSink) -> ExportTarOutcome:
-    """Export, as ``events.data``. The stream is complete if and only if this returns.
+    """Export, as ``events.data``. When this returns the stream is complete.
 
-    If it raises, the stream ends inside a block of 512 bytes, or has not begun: no program takes that for an end.
+    If it raises, the stream ends inside a block of 512 bytes, which no program takes for an end; or it has not begun;
+    or it is whole, if the user has cancelled at the last moment.
     Memory: four parts of the stream of 8 MiB, or as long as one object. Raises: ArchiveDoesNotExist, CancelledByUser,
     and as ``open_repository``, ``load_index`` and ``drive``; IntegrityError, if content is lost or damaged.
     """

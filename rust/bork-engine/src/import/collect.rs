@@ -139,7 +139,7 @@ impl Collector {
         let new = || Sorter::new(self.scratch.as_deref(), self.run_length);
         let (members, links) = (std::mem::replace(&mut self.members, new()), std::mem::replace(&mut self.links, new()));
         let half = Arc::clone(&self.half);
-        let (mut files, mut problems) = (0, 0);
+        let mut problems = 0;
         let mut problem = |path: &[u8], problem: Problem| {
             problems += 1;
             half.port.problem(path, problem).map_err(stopped)
@@ -148,14 +148,12 @@ impl Collector {
             Surroundings { scratch: self.scratch.clone(), run_length: self.run_length, problem: &mut problem };
         let tree = &mut self.tree;
         let placed = members.finish().and_then(|members| {
-            place(&members, links, &mut around, |Placed { path, body, size, is_new_file }| {
-                files += u64::from(is_new_file);
+            place(&members, links, &mut around, |Placed { path, body, size }| {
                 tree.push(path, body, size).and_then(|()| tree.settle()).map_err(stopped)
             })
         });
         self.problems += problems;
-        placed.map_err(|error| if self.half.port.is_stopped() { Stop } else { self.fail(&error) })?;
-        Ok(files)
+        placed.map_err(|error| if self.half.port.is_stopped() { Stop } else { self.fail(&error) })
     }
 }
 

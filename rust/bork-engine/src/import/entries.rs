@@ -38,18 +38,16 @@ pub struct Placed<'a> {
     pub body: &'a [u8],
     /// Its length. Unit: bytes.
     pub size: u64,
-    /// A regular file that is not another name of one.
-    pub is_new_file: bool,
 }
 
 /// Calls `each` with the items of the tree, in its order. `links` holds, for each hard link, its target, its number,
-/// and as value that number again and its path.
+/// and as value that number again and its path. Returns how many regular files there are, each counted once.
 pub fn place(
     members: &Sorted,
     links: Sorter,
     around: &mut Surroundings<'_>,
     mut each: impl FnMut(Placed<'_>) -> io::Result<()>,
-) -> io::Result<()> {
+) -> io::Result<u64> {
     let groups = resolve(members, links, around)?;
     let mut shared = around.sorter();
     join_groups(&groups, &mut shared)?;
@@ -57,6 +55,7 @@ pub fn place(
     let shared = shared.finish()?;
     let (mut members, mut shared) = (members.read()?, shared.read()?);
     let mut blocked: Option<Vec<u8>> = None;
+    let (mut files, mut linked) = (0, around.sorter());
     while let Some(record) = next_path(&mut members, &mut shared)? {
         let (path, value) = (record.path, record.value);
         if let Some(parent) = &blocked
@@ -66,7 +65,7 @@ pub fn place(
             (around.problem)(&path, Problem::new(ProblemKind::SymlinkParent, text))?;
             continue;
         }
-        let item = Item::decode(&value[1..]).map_err(io::Error::other)?;
+        let item = Item::decode(&value).map_err(io::Error::other)?;
         if path.is_empty() && !item.is_directory() {
             (around.problem)(
                 b".",
@@ -74,26 +73,38 @@ pub fn place(
             )?;
             continue;
         }
-        let is_new_file = item.is_file() && value[0] == 0;
-        each(Placed { path: &path, body: &value[1..], size: item.size, is_new_file })?;
+        match item.link.filter(|_| item.is_file()) {
+            Some(link) => linked.push(&link.group.to_be_bytes(), 0, &[])?,
+            None => files += u64::from(item.is_file()),
+        }
+        each(Placed { path: &path, body: &value, size: item.size })?;
         blocked = (!item.is_directory()).then_some(path);
     }
-    Ok(())
+    Ok(files + count_paths(&linked.finish()?)?)
 }
 
-/// The member that counts for the next path. Its value is a byte, 1 for a further name, and the body.
+/// How many different paths there are.
+fn count_paths(sorted: &Sorted) -> io::Result<u64> {
+    let (mut records, mut count, mut last) = (sorted.read()?, 0, None);
+    while let Some(record) = records.next_record()? {
+        count += u64::from(last.as_ref() != Some(&record.path));
+        last = Some(record.path);
+    }
+    Ok(count)
+}
+
+/// The member that counts for the next path; its value is the body.
 fn next_path(members: &mut Merge<'_>, shared: &mut Merge<'_>) -> io::Result<Option<Record>> {
     loop {
         let Some(first) = members.peek()? else { return Ok(None) };
         let path = first.path.clone();
         let mut last = None;
         while members.peek()?.is_some_and(|record| record.path == path) {
-            let Some(mut record) = members.next_record()? else { break };
+            let Some(record) = members.next_record()? else { break };
             let known = shared.peek()?.is_some_and(|known| known.order(&record.path, record.number).is_eq());
             if known {
                 last = shared.next_record()?;
             } else if record.value.first() != Some(&LINK) {
-                record.value.insert(0, 0);
                 last = Some(record);
             }
         }
@@ -179,11 +190,11 @@ fn join_groups(groups: &Sorted, out: &mut Sorter) -> io::Result<()> {
         item.link = Some(Link { group: first.number, count });
         let mut body = Vec::new();
         item.encode(&mut body);
-        out.push(path, first.number, &[&[0], &body])?;
+        out.push(path, first.number, &[&body])?;
         while writing.peek()?.is_some_and(|record| record.path == first.path) {
             let Some(record) = writing.next_record()? else { break };
             if record.number != first.number {
-                out.push(named(&record.value).0, record.number, &[&[1], &body])?;
+                out.push(named(&record.value).0, record.number, &[&body])?;
             }
         }
     }
@@ -202,8 +213,8 @@ mod tests {
     }
     use Kind::{Directory, File, Link as To};
 
-    /// What becomes of members: path, inode (the number of the member, here), group and count. And whose problems.
-    fn placed(members: &[(&str, Kind)], run_length: usize) -> (Vec<String>, Vec<String>) {
+    /// What becomes of members: path, inode (the number of the member, here), group and count. Whose problems. Files.
+    fn placed(members: &[(&str, Kind)], run_length: usize) -> (Vec<String>, Vec<String>, u64) {
         let scratch = tempfile::tempdir().unwrap();
         let sorter = || Sorter::new(Some(scratch.path()), run_length);
         let (mut all, mut links) = (sorter(), sorter());
@@ -224,20 +235,21 @@ mod tests {
         };
         let mut around =
             Surroundings { scratch: Some(scratch.path().to_path_buf()), run_length, problem: &mut problem };
-        place(&all.finish().unwrap(), links, &mut around, |item| {
+        let files = place(&all.finish().unwrap(), links, &mut around, |item| {
             let decoded = Item::decode(item.body).unwrap();
             let link = decoded.link.map_or(String::new(), |link| format!(" {}x{}", link.group, link.count));
-            let new = if item.is_new_file { "" } else { "'" };
-            out.push(format!("{}{new}={}{link}", String::from_utf8_lossy(item.path), decoded.inode));
+            let kind = if decoded.is_file() { "" } else { "/" };
+            out.push(format!("{}{kind}={}{link}", String::from_utf8_lossy(item.path), decoded.inode));
             Ok(())
         })
         .unwrap();
-        (out, problems)
+        (out, problems, files)
     }
 
-    fn check(members: &[(&str, Kind)], expected: &[&str], problems: &[&str]) {
+    fn check(members: &[(&str, Kind)], expected: &[&str], problems: &[&str], files: u64) {
         for run_length in [1, 300, 1 << 20] {
-            let (found, reported) = placed(members, run_length);
+            let (found, reported, count) = placed(members, run_length);
+            assert_eq!(count, files);
             assert_eq!(
                 (found, reported),
                 (
@@ -250,24 +262,24 @@ mod tests {
 
     #[test]
     fn the_last_member_of_a_path_counts() {
-        check(&[("b", File), ("a", File), ("b", File), ("", Directory)], &["'=4", "a=2", "b=3"], &[]);
+        check(&[("b", File), ("a", File), ("b", File), ("", Directory)], &["/=4", "a=2", "b=3"], &[], 2);
     }
 
     #[test]
     fn links_share_the_file_that_their_target_was() {
         let members = [("b", File), ("a", To("b")), ("b", File), ("c", To("b")), ("d", To("a")), ("e", File)];
-        check(&members, &["a'=1 1x3", "b=3 3x2", "c'=3 3x2", "d'=1 1x3", "e=6"], &[]);
+        check(&members, &["a=1 1x3", "b=3 3x2", "c=3 3x2", "d=1 1x3", "e=6"], &[], 3);
     }
 
     #[test]
     fn links_to_nothing_are_reported_and_left_out() {
         let members = [("a", To("z")), ("b", To("b")), ("d", Directory), ("e", To("d")), ("z", File)];
-        check(&members, &["d'=3", "z=5"], &["b not_found", "e not_found", "a not_found"]);
+        check(&members, &["d/=3", "z=5"], &["b not_found", "e not_found", "a not_found"], 1);
     }
 
     #[test]
     fn nothing_is_placed_below_what_is_no_directory() {
         let members = [("a/x/y", File), ("a", File), ("ab", File), ("b/x", File)];
-        check(&members, &["a=2", "ab=3", "b/x=4"], &["a/x/y symlink_parent"]);
+        check(&members, &["a=2", "ab=3", "b/x=4"], &["a/x/y symlink_parent"], 3);
     }
 }

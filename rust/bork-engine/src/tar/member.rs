@@ -202,11 +202,11 @@ impl Member<'_> {
     }
 }
 
-/// The body of an item without what the stream itself says: content and size, and without what is true on its source
-/// only, the inode.
+/// The body of an item without what the stream itself says (content, size, links), and without what is true on its
+/// source only, the inode.
 fn encode_item(item: &Item) -> Vec<u8> {
     let mut body = Vec::new();
-    Item { content: Content::default(), size: 0, inode: 0, ..item.clone() }.encode(&mut body);
+    Item { content: Content::default(), size: 0, inode: 0, link: None, ..item.clone() }.encode(&mut body);
     body
 }
 
