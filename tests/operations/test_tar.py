@@ -28,7 +28,7 @@ KEYS = (
 
 def exported(scene: Scene, name: str, events: Recorder | None = None, **options: object) -> bytes:
     events = events or Recorder()
-    export_tar.run(scene.access(), ArchiveName(name), ExportTarOptions(**options), events)  # type: ignore[arg-type]
+    export_tar.run(scene.access(), ArchiveName(name), ExportTarOptions(**options), events)  # type: ignore[arg-type]  # as the test wants it
     return bytes(events.content)
 
 

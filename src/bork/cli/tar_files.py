@@ -95,6 +95,7 @@ class TarOutput:
             if self._out is None:
                 self._out = self._open()
             self._out.write(data)
+            self._out.flush()  # piece by piece: each of them ends inside a block
         except ClosedOutput:
             self._filter_gone()
             raise

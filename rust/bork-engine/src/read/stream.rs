@@ -353,12 +353,14 @@ impl Emitter {
     }
 
     /// Hands over what is long enough. One byte of the last block always stays back, so that a stream that ends early,
-    /// for whatever reason, ends inside a block: no program takes that for an end.
+    /// for whatever reason, ends inside a block: no program takes that for an end. The first piece is short, so that all
+    /// others begin inside a block, too: when the driver dies while it writes one, the pipe has taken whole pages of it.
     fn take_piece(&mut self) -> Result<(), Stop> {
-        if self.out.len() < PIECE_LENGTH {
+        let is_first = self.emitted == 0;
+        if self.out.len() < if is_first { UNIT as usize } else { PIECE_LENGTH } {
             return Ok(());
         }
-        let end = (self.emitted + self.out.len() as u64) / UNIT * UNIT - 1;
+        let end = if is_first { UNIT } else { (self.emitted + self.out.len() as u64) / UNIT * UNIT } - 1;
         let rest = self.out.split_off((end - self.emitted) as usize);
         let piece = std::mem::replace(&mut self.out, rest);
         self.emitted = end;
