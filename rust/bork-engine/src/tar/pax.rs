@@ -21,7 +21,6 @@ fn digits(number: usize) -> usize {
 }
 
 /// Key and value of the first record, and what follows it; `None` if there is no whole record.
-#[expect(clippy::type_complexity, reason = "three parts of one slice")]
 pub fn take(bytes: &[u8]) -> Option<(&[u8], &[u8], &[u8])> {
     let blank = bytes.iter().take(20).position(|byte| *byte == b' ')?;
     let length: usize = std::str::from_utf8(&bytes[..blank]).ok()?.parse().ok()?;

@@ -172,6 +172,6 @@ mod tests {
         let made: Vec<[u8; BLOCK]> = (0..22).filter_map(|number| blocks.region((number * 10, 1))).collect();
         assert_eq!(made.len(), 2);
         assert_eq!((made[0][504], made[1][504]), (1, 0));
-        assert_eq!(&made[1][..24], b"00000000322\000000000001\0");
+        assert_eq!(&made[1][..24], b"00000000322\x0000000000001\0");
     }
 }
