@@ -43,6 +43,7 @@ Four families, because a caller acts differently on each::
     │   │   └── SessionBroken
     │   ├── CacheFault
     │   ├── SourceFault
+    │   ├── TarInvalid
     │   ├── OutputFault
     │   ├── NativeMissing
     │   └── InternalError
@@ -399,6 +400,12 @@ class SourceFault(SystemFault):
     message = "{path}: {reason}"
     fields = ("path", "reason")
     advice = "Check the path and its permissions."
+
+
+class TarInvalid(SystemFault):
+    message = "{path} cannot be imported: {reason}."
+    fields = ("path", "reason")
+    advice = "No archive was made: get a complete tar file, and import it again."
 
 
 class OutputFault(SystemFault):

@@ -38,6 +38,22 @@ pub enum EngineError {
         /// One sentence.
         why: String,
     },
+    /// A tar stream that cannot be imported.
+    #[error("{name}: {why}")]
+    Tar {
+        /// How the caller calls it.
+        name: String,
+        /// One sentence.
+        why: String,
+    },
+    /// A scratch file of this machine.
+    #[error("{path}: {why}")]
+    Scratch {
+        /// Its directory.
+        path: String,
+        /// What the system answered.
+        why: String,
+    },
     /// The run was cancelled.
     #[error("cancelled")]
     Cancelled,

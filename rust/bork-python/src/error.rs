@@ -15,6 +15,8 @@ pub fn to_python(error: EngineError) -> PyErr {
         EngineError::Storage(_) => raise("StorageFault", (text,)),
         EngineError::Plan(_) => raise("CommandError", (text,)),
         EngineError::Pattern { pattern, why } => raise("PatternInvalid", (pattern, why)),
+        EngineError::Tar { name, why } => raise("TarInvalid", (name, why)),
+        EngineError::Scratch { path, why } => raise("CacheFault", (path, why)),
         EngineError::Cancelled => raise_bare("CancelledByUser"),
         EngineError::Internal(_) => raise("InternalError", (text,)),
     }

@@ -7,6 +7,7 @@ mod create;
 mod diff;
 mod error;
 mod events;
+mod import;
 mod index;
 mod keys;
 mod plan;
@@ -30,6 +31,8 @@ mod _native {
     use super::diff::DiffEngine;
     #[pymodule_export]
     use super::events::{Data, Done, Fetch, Lines, PackBuffer, Problem, StoreIndex, StorePack};
+    #[pymodule_export]
+    use super::import::ImportEngine;
     #[pymodule_export]
     use super::index::ChunkIndex;
     #[pymodule_export]

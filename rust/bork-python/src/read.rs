@@ -9,7 +9,7 @@ use bork_core::pattern::ItemFilter;
 use bork_core::render::{ArchiveKeys, Format};
 use bork_core::writer::Options as WriteOptions;
 use bork_engine::error::EngineError;
-use bork_engine::read::{ListFormat, Mode, ReadEngine as Engine, ReadPlan};
+use bork_engine::read::{ListFormat, Mode, ReadEngine as Engine, ReadPlan, TarFormat};
 use pyo3::prelude::*;
 use pyo3::pybacked::PyBackedBytes;
 use pyo3::types::{PyBytes, PyDict};
@@ -66,10 +66,12 @@ fn compile(dict: &Bound<'_, PyDict>) -> PyResult<ReadPlan> {
     let target: PathBuf = p.get("target")?;
     let (format, json_lines): (String, bool) = (p.get("format")?, p.get("json_lines")?);
     let (name, id): (Vec<u8>, String) = (p.get("archive_name")?, p.get("archive_id")?);
+    let tar_format = TarFormat::named(&p.get::<String>("tar_format")?);
     let mode = match p.get::<String>("mode")?.as_str() {
         "extract" => Mode::Extract(target),
         "dry_run" => Mode::DryRun,
         "stdout" => Mode::Stdout,
+        "tar" => Mode::Tar(tar_format.ok_or_else(|| plan::invalid("unknown tar_format"))?),
         "list" => {
             let archive = ArchiveKeys { name: &name, id: &id };
             let format = Format::new(&format, &archive)

@@ -14,8 +14,8 @@ from bork.cli.options import (
     exclusion_group,
 )
 
-_OUTPUT = (
-    Option(("-n", "--dry-run"), "dry_run", "do not create a backup archive"),
+# What every command that makes an archive can say of it.
+OUTCOME = (
     Option(("-s", "--stats"), "stats", "print statistics for the created archive"),
     Option(("--quick-stats",), "quick_stats", "print only archive statistics, skipping repository-wide statistics"),
     Option(("--list",), "output_list", "output verbose list of items (files, dirs, ...)"),
@@ -27,6 +27,10 @@ _OUTPUT = (
         once=True,
     ),
     Option(("--json",), "json", "output stats as JSON; implies --stats"),
+)
+_OUTPUT = (
+    Option(("-n", "--dry-run"), "dry_run", "do not create a backup archive"),
+    *OUTCOME,
     Option(("--no-cache-sync",), "no_cache_sync", "accepted for compatibility: Bork has no cache to synchronize"),
 )
 _INPUT = (
@@ -118,7 +122,7 @@ _FILE_SYSTEM = (
     ),
     Option(("--read-special",), "read_special", "open and read block and char device files as well as FIFOs"),
 )
-_ARCHIVE = (
+ARCHIVE = (
     Option(("--comment",), "comment", "add a comment text to the archive", "COMMENT", None, "", expands=True),
     Option(
         ("--timestamp",),
@@ -164,7 +168,7 @@ CREATE = Command(
     (
         exclusion_group(*TAGS, *_EXCLUSION),
         Group("Filesystem options", _FILE_SYSTEM),
-        Group("Archive options", _ARCHIVE),
+        Group("Archive options", ARCHIVE),
     ),
     epilog="""\
 Status letters of --list: A added, M modified, U unchanged, C changed while it was read, E error; d directory,

@@ -214,10 +214,14 @@ def load(command: str) -> ModuleType:  # noqa: C901 (a table, in a form that the
             from bork.cli.commands import delete as module
         case "diff":
             from bork.cli.commands import diff as module
+        case "export-tar":
+            from bork.cli.commands import export_tar as module
         case "extract":
             from bork.cli.commands import extract as module
         case "help":
             from bork.cli.commands import help as module
+        case "import-tar":
+            from bork.cli.commands import import_tar as module
         case "info":
             from bork.cli.commands import info as module
         case "init":

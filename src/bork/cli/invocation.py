@@ -140,6 +140,7 @@ class Invocation:
         self,
         lines_to: Callable[[bytes], None] | None = None,
         *,
+        data_to: Callable[[bytes], None] | None = None,
         problem_level: LogLevel = "warning",
         ignored_problems: frozenset[str] = frozenset(),
     ) -> Sink:
@@ -151,6 +152,7 @@ class Invocation:
             self.warnings,
             show_progress=self.values.flag("progress"),
             lines_to=lines_to,
+            data_to=data_to,
             problem_level=problem_level,
             ignored_problems=ignored_problems,
             is_cancelled=self.signals.is_cancelled,

@@ -139,7 +139,7 @@ class Lines:
 
 @final
 class Data:
-    """Content bytes for ``extract --stdout``."""
+    """Content bytes for ``extract --stdout``, or a piece of a tar stream."""
 
     @property
     def data(self) -> bytes: ...
@@ -186,8 +186,25 @@ class CreateEngine:
     def cancel(self) -> None: ...
 
 @final
+class ImportEngine:
+    """Make an archive of a tar stream. Plan: fd, name (how the stream is called), ignore_zeros, and of a create plan
+    lines, chunker, compression, pack_size, scratch_dir, threads. Outcome keys: those of CreateEngine.
+
+    Raises TarInvalid for a stream that is damaged or does not end as it must.
+    """
+
+    def __new__(cls, plan: dict[str, object], keys: Keys, index: ChunkIndex) -> Self: ...
+    def next_event(self, timeout_s: float) -> StorePack | StoreIndex | Fetch | Lines | Data | Problem | Done | None: ...
+    def stored(self, token: int) -> None: ...
+    def fetched(self, token: int, data: Sequence[bytes]) -> None: ...
+    def fetch_failed(self, token: int, message: str) -> None: ...
+    def progress(self) -> tuple[int, int, int, int, bytes]:
+        """(original size, compressed size, deduplicated size, files, current path)."""
+    def cancel(self) -> None: ...
+
+@final
 class ReadEngine:
-    """Read an archive: ``mode`` in the plan is ``extract``, ``stdout`` or ``list``."""
+    """Read an archive: ``mode`` in the plan is ``extract``, ``dry_run``, ``stdout``, ``tar`` or ``list``."""
 
     def __new__(cls, plan: dict[str, object], keys: Keys, index: ChunkIndex) -> Self: ...
     def next_event(self, timeout_s: float) -> StorePack | StoreIndex | Fetch | Lines | Data | Problem | Done | None: ...

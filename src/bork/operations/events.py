@@ -9,7 +9,7 @@ LogLevel = Literal["debug", "info", "warning", "error"]
 
 
 PercentOperation = Literal[
-    "extract", "diff", "check.packs", "check.archives", "compact.mark", "compact.packs", "delete", "prune"
+    "extract", "export-tar", "diff", "check.packs", "check.archives", "compact.mark", "compact.packs", "delete", "prune"
 ]
 
 

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 def reading_plan(
     access: Access,
     entry: ArchiveEntry,
-    mode: Literal["extract", "stdout", "list", "dry_run"],
+    mode: Literal["extract", "stdout", "list", "dry_run", "tar"],
     patterns: Sequence[Pattern],
     paths: Sequence[PathArgument],
 ) -> dict[str, object]:
@@ -43,6 +43,7 @@ def reading_plan(
         "archive_name": name_bytes(entry.name),
         "archive_id": entry.id.hex(),
         "need_total": False,
+        "tar_format": "GNU",
     }
 
 

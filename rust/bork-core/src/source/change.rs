@@ -56,6 +56,11 @@ pub fn compare(mode: FilesCache, stat: &Stat, old: &Item, start: Option<Time>) -
     let mtime_same = old.mtime == stat.mtime;
     let size_same = !old.is_file() || old.size == stat.size;
     let inode_same = old.inode == stat.inode;
+    // An item that was read from no file system (import-tar) has no inode. What it says of its file is the word of
+    // whoever made the tar, and no reason not to read the file.
+    if old.inode == 0 && old.is_file() {
+        return Unchanged::No;
+    }
     let same = (!mode.ctime || (ctime_same && is_settled(stat.ctime, start)))
         && (!mode.mtime || (mtime_same && is_settled(stat.mtime, start)))
         && (!mode.size || size_same)

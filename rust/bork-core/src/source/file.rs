@@ -290,8 +290,9 @@ impl<'a, S: ChunkSink> LargeReader<'a, S> {
     /// Reads `fd` to its end. Holes of a sparse file become hole slices without being read. Returns the bytes read,
     /// holes included.
     pub fn read(&mut self, fd: BorrowedFd<'_>, sparse: bool, sink: &mut S) -> Result<u64, ReadFault> {
+        let read = |buffer: &mut [u8]| retry(|| rustix::io::read(fd, &mut *buffer));
         if !sparse {
-            self.extent(fd, u64::MAX, sink)?;
+            self.extent(read, u64::MAX, sink)?;
             return Ok(self.total);
         }
         loop {
@@ -304,7 +305,7 @@ impl<'a, S: ChunkSink> LargeReader<'a, S> {
             self.hole(data - here, sink)?;
             let hole = seek(fd, SeekFrom::Hole(data)).map_err(|e| ReadFault::Source(Problem::from_io("lseek", e)))?;
             seek(fd, SeekFrom::Start(data)).map_err(|e| ReadFault::Source(Problem::from_io("lseek", e)))?;
-            self.extent(fd, hole - data, sink)?;
+            self.extent(read, hole - data, sink)?;
             if self.total < hole {
                 return Ok(self.total); // truncated meanwhile; the caller sees that it changed
             }
@@ -317,7 +318,8 @@ impl<'a, S: ChunkSink> LargeReader<'a, S> {
         Ok(self.total)
     }
 
-    fn hole(&mut self, mut length: u64, sink: &mut S) -> Result<(), ReadFault> {
+    /// Appends a hole. Unit: bytes.
+    pub fn hole(&mut self, mut length: u64, sink: &mut S) -> Result<(), ReadFault> {
         self.total += length;
         let mut slices = Vec::new();
         while length > 0 {
@@ -332,8 +334,13 @@ impl<'a, S: ChunkSink> LargeReader<'a, S> {
         Ok(())
     }
 
-    /// Reads `limit` bytes, or to the end of the file.
-    fn extent(&mut self, fd: BorrowedFd<'_>, limit: u64, sink: &mut S) -> Result<(), ReadFault> {
+    /// Appends what `read` gives: `limit` bytes, or all until it gives none.
+    pub fn extent(
+        &mut self,
+        mut read: impl FnMut(&mut [u8]) -> io::Result<usize>,
+        limit: u64,
+        sink: &mut S,
+    ) -> Result<(), ReadFault> {
         let mut left = limit;
         let mut position = 0;
         let mut buffer = self.shared.take_buffer(sink)?;
@@ -343,7 +350,7 @@ impl<'a, S: ChunkSink> LargeReader<'a, S> {
             let count = if room == 0 {
                 0
             } else {
-                retry(|| rustix::io::read(fd, &mut buffer[filled..filled + room]))
+                read(&mut buffer[filled..filled + room])
                     .map_err(|error| ReadFault::Source(Problem::from_io("read", error)))?
             };
             filled += count;

@@ -21,9 +21,9 @@ mod status;
 mod worker;
 
 pub use change::{FilesCache, Unchanged};
-pub use file::{ContentBuilder, Task};
+pub use file::{ContentBuilder, Draft, FileJob, LargeReader, ReadFault, Task, content_of, put_whole};
 pub use list::PathList;
 pub use options::{Changed, SourceOptions, Stdin};
-pub use shared::{BodyBytes, Progress, Shared, UnitResult, WINDOW_UNITS};
+pub use shared::{BodyBytes, Progress, Shared, UnitResult, UnitState, WINDOW_UNITS};
 pub use status::{LineFormat, Status, printable};
 pub use worker::Worker;

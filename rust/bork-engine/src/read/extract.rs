@@ -3,16 +3,17 @@
 use super::Reading;
 use super::content::Gatherer;
 use super::items::{for_each, for_each_slice, object_reader};
+use super::lines::Lines;
 use super::places::{Place, Places, Spot, refuse};
 use super::restore::{FileState, Names, Use, work};
+use super::strip;
 use crate::error::EngineError;
 use crate::objects::{ObjectReader, missing};
-use crate::port::{Event, guard};
+use crate::port::guard;
 use crate::tree::is_below;
 use bork_core::metadata::{NameCache, flags};
 use bork_core::problem::{Problem, ProblemKind};
 use bork_core::seam::Stop;
-use bork_core::source::printable;
 use bork_core::writer::Writer;
 use bork_format::item::{Item, Slice};
 use crossbeam_channel::bounded;
@@ -24,9 +25,6 @@ use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
-
-/// Bytes of `--list` lines that are collected before they are handed to the driver.
-const LINES_LENGTH: usize = 64 << 10;
 
 /// Something that was restored and has further names.
 enum Linked {
@@ -50,7 +48,7 @@ struct Extract {
     locked: Vec<(Spot, Vec<u8>, u32)>,
     gatherer: Gatherer,
     lists: ObjectReader,
-    lines: Vec<u8>,
+    lines: Lines,
 }
 
 /// Runs the restore. Without a target everything is read and verified and nothing written.
@@ -81,7 +79,7 @@ pub fn run(reading: &Arc<Reading>, target: Option<&Path>) -> Result<(), Stop> {
         locked: Vec::new(),
         gatherer: Gatherer::new(Arc::clone(reading), tasks),
         lists: object_reader(reading),
-        lines: Vec::new(),
+        lines: Lines::default(),
     };
     let result = for_each(reading, |path, item| extract.item(path, item)).and_then(|()| extract.finish());
     let Extract { places, locked, gatherer, links, .. } = extract;
@@ -128,7 +126,7 @@ impl Extract {
     fn item(&mut self, full_path: &[u8], item: Item) -> Result<(), Stop> {
         let Some(path) = strip(full_path, self.reading.plan.strip_components) else { return Ok(()) };
         self.reading.items.fetch_add(1, Ordering::Relaxed);
-        self.note(full_path)?;
+        self.lines.note(&self.reading, full_path)?;
         if let Err(problem) = self.restore(path, full_path, item)? {
             self.reading.port.problem(full_path, problem)?;
         }
@@ -151,26 +149,6 @@ impl Extract {
             std::thread::sleep(Duration::from_millis(1));
         }
         Ok(())
-    }
-
-    fn note(&mut self, path: &[u8]) -> Result<(), Stop> {
-        if let Ok(mut current) = self.reading.path.try_lock() {
-            current.clear();
-            current.extend_from_slice(path);
-        }
-        if self.reading.plan.lines.is_some() {
-            printable(if path.is_empty() { b"." } else { path }, &mut self.lines);
-            self.lines.push(b'\n');
-            if self.lines.len() >= LINES_LENGTH {
-                self.flush_lines()?;
-            }
-        }
-        Ok(())
-    }
-
-    fn flush_lines(&mut self) -> Result<(), Stop> {
-        let lines = std::mem::take(&mut self.lines);
-        if lines.is_empty() { Ok(()) } else { self.reading.port.emit(Event::Lines(lines)) }
     }
 
     /// The inner result is the item's own trouble, the outer one ends the run.
@@ -266,7 +244,7 @@ impl Extract {
     }
 
     fn finish(&mut self) -> Result<(), Stop> {
-        self.flush_lines()?;
+        self.lines.flush(&self.reading)?;
         self.gatherer.finish()
     }
 }
@@ -305,16 +283,6 @@ fn gather(
     };
     file.expect();
     gatherer.add(location, used).map_err(|Stop| Trouble::Stop)
-}
-
-/// The path without its first components; `None` if nothing is left.
-fn strip(path: &[u8], count: usize) -> Option<&[u8]> {
-    let mut rest = path;
-    for _ in 0..count {
-        let at = rest.iter().position(|byte| *byte == b'/')?;
-        rest = &rest[at + 1..];
-    }
-    if count > 0 && rest.is_empty() { None } else { Some(rest) }
 }
 
 /// What a restore would find out by itself: nothing can be below what is no directory.

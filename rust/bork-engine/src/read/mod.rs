@@ -1,4 +1,4 @@
-//! The read engine: extract, extract to stdout, dry run, and list.
+//! The read engine: extract, extract to stdout, dry run, list, and export as a tar stream.
 //!
 //! A coordinator thread reads the items in order and decides what is wanted. For `extract` it makes directories, plans
 //! which objects are needed, and hands fetched objects to workers, which open, decompress and verify them and write
@@ -7,10 +7,13 @@
 mod content;
 mod extract;
 mod items;
+mod lines;
 mod list;
 pub(crate) mod places;
 mod restore;
 mod stdout;
+mod stream;
+mod tar;
 
 use crate::error::EngineError;
 use crate::index::ChunkIndex;
@@ -26,7 +29,9 @@ use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::thread::JoinHandle;
 
+pub use crate::tar::Format as TarFormat;
 pub use list::ListFormat;
+pub use stream::shown;
 
 /// What happens to the items.
 pub enum Mode {
@@ -36,6 +41,8 @@ pub enum Mode {
     DryRun,
     /// The content of files goes to the driver, one after the other.
     Stdout,
+    /// They become a tar stream for the driver.
+    Tar(TarFormat),
     /// They are listed.
     List(ListFormat),
 }
@@ -144,6 +151,7 @@ fn coordinate(reading: &Arc<Reading>) -> Result<(), Stop> {
         Mode::Extract(target) => extract::run(reading, Some(target))?,
         Mode::DryRun => extract::run(reading, None)?,
         Mode::Stdout => stdout::run(reading)?,
+        Mode::Tar(format) => tar::run(reading, *format)?,
         Mode::List(format) => list::run(reading, format)?,
     }
     for pattern in reading.plan.filter.paths.never_matched() {
@@ -153,4 +161,14 @@ fn coordinate(reading: &Arc<Reading>) -> Result<(), Stop> {
     let done = reading.done.load(Ordering::Relaxed);
     let outcome = Outcome { root: None, numbers: vec![("items", items), ("bytes", done)] };
     reading.port.emit(crate::port::Event::Done(outcome))
+}
+
+/// The path without its first components; `None` if nothing is left.
+fn strip(path: &[u8], count: usize) -> Option<&[u8]> {
+    let mut rest = path;
+    for _ in 0..count {
+        let at = rest.iter().position(|byte| *byte == b'/')?;
+        rest = &rest[at + 1..];
+    }
+    if count > 0 && rest.is_empty() { None } else { Some(rest) }
 }

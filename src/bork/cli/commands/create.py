@@ -6,9 +6,8 @@ import os
 from contextlib import ExitStack
 from typing import TYPE_CHECKING, Any, cast
 
-from bork.cli import paths, report, values
+from bork.cli import created, paths, values
 from bork.cli.create_options import CREATE
-from bork.cli.output.console import STATS
 
 if TYPE_CHECKING:
     from datetime import datetime
@@ -17,8 +16,7 @@ if TYPE_CHECKING:
     from bork.cli.feeder import Feeder
     from bork.cli.invocation import Invocation
     from bork.cli.parser import Values
-    from bork.operations.access import Access
-    from bork.operations.create import CreateOptions, CreateOutcome
+    from bork.operations.create import CreateOptions
 
 COMMAND = CREATE
 
@@ -38,7 +36,7 @@ def run(invocation: Invocation) -> None:
 
         outcome = create.run(access, options, invocation.sink())
     if outcome.head is not None:
-        _show_outcome(invocation, access, outcome)
+        created.show(invocation, access, outcome)
 
 
 def _check_combinations(invocation: Invocation) -> None:
@@ -110,7 +108,7 @@ def _options(invocation: Invocation, name: str, now: datetime | None, feeder: Fe
         roots=tuple(Root(*paths.root(path)) for path in arguments if path != "-"),
         hostname=invocation.environment.hostname(),
         username=invocation.environment.username(),
-        cwd=_working_directory(),
+        cwd=created.working_directory(),
         command_line=invocation.argv,
         comment=invocation.expanded("comment") or "",
         timestamp_ns=None if now is None else int(now.timestamp()) * 1_000_000_000,
@@ -123,7 +121,7 @@ def _options(invocation: Invocation, name: str, now: datetime | None, feeder: Fe
         files_cache=given.text("files_cache"),
         files_changed=cast("Literal['ctime', 'mtime', 'disabled']", given.text("files_changed")),
         compression=Compression(*cast("tuple[Any, ...]", given["compression"])),
-        **_chunker(cast("values.Gear | values.Fixed | None", given.get("chunker_params"))),
+        **created.chunker(cast("values.Gear | values.Fixed | None", given.get("chunker_params"))),
         **_flags(given),
     )
 
@@ -137,48 +135,3 @@ _FLAGS = (
 
 def _flags(given: Values) -> dict[str, Any]:
     return {flag: given.flag(flag) for flag in _FLAGS}
-
-
-def _chunker(params: values.Gear | values.Fixed | None) -> dict[str, Any]:
-    """The option of the operation, or nothing: the default is its own."""
-    match params:
-        case values.Gear(min_exp, max_exp, avg_exp):
-            return {"chunker": ("gear", min_exp, max_exp, avg_exp)}
-        case values.Fixed(block_bytes, header_bytes):
-            return {"chunker": ("fixed", block_bytes, header_bytes)}
-        case None:
-            return {}
-
-
-def _working_directory() -> str:
-    try:
-        return os.getcwd()
-    except OSError:
-        return ""  # it was removed; absolute paths can still be backed up
-
-
-def _show_outcome(invocation: Invocation, access: Access, outcome: CreateOutcome) -> None:
-    """``--json``, ``--stats`` or ``--quick-stats``."""
-    given, console = invocation.values, invocation.console
-    assert outcome.head is not None
-    assert outcome.archive_id is not None
-    location = access.path
-    archive = report.Archive.of(outcome.head, outcome.archive_id)
-    totals = None
-    if outcome.totals is not None and not given.flag("quick_stats"):
-        totals = report.Totals.of(outcome.totals)
-    if given.flag("json"):
-        from bork.operations.opening import open_repository  # late: only --json needs it
-
-        with open_repository(access, needs_key=False) as opened:
-            repository_id = opened.repository.id.hex()
-            document = report.repository_json(
-                repository_id, location, outcome.end_ns, opened.mode.name, opened.key_location
-            )
-        document["archive"] = report.archive_json(archive, created_now=True)
-        if totals is not None:
-            cache_dir = os.path.join(invocation.environment.cache_dir(), repository_id)
-            document["cache"] = report.cache_json(cache_dir, totals)
-        console.result_json(document, invocation.environment.json_indent())
-    elif given.flag("stats") or given.flag("quick_stats"):
-        console.log_lines(report.created(location, archive, totals, iec=console.iec), name=STATS)

@@ -13,6 +13,7 @@ if TYPE_CHECKING:
 
 _MSGIDS = {
     "extract": "extract",
+    "export-tar": "extract",
     "diff": "diff",
     "check.packs": "repository.check",
     "check.archives": "check.archives",

@@ -15,7 +15,10 @@ if TYPE_CHECKING:
 
 
 class Sink:
-    """The EventSink of one command. ``lines_to``: where listed lines go, stderr (``--list``) or stdout (``list``)."""
+    """The EventSink of one command. ``lines_to``: where listed lines go, stderr (``--list``) or stdout (``list``).
+
+    ``data_to``: where content goes, if not to stdout.
+    """
 
     def __init__(
         self,
@@ -24,6 +27,7 @@ class Sink:
         *,
         show_progress: bool = False,
         lines_to: Callable[[bytes], None] | None = None,
+        data_to: Callable[[bytes], None] | None = None,
         problem_level: LogLevel = "warning",
         ignored_problems: frozenset[str] = frozenset(),
         is_cancelled: Callable[[], bool] = lambda: False,
@@ -32,6 +36,7 @@ class Sink:
         self._warnings = warnings
         self._show_progress = show_progress
         self._lines_to = lines_to or console.list_lines
+        self._data_to = data_to or self._to_stdout
         self._problem_level = problem_level
         self._ignored_problems = ignored_problems
         self._is_cancelled = is_cancelled
@@ -40,6 +45,9 @@ class Sink:
         self._lines_to(data)
 
     def data(self, data: bytes) -> None:
+        self._data_to(data)
+
+    def _to_stdout(self, data: bytes) -> None:
         self._console.out.holds_content = True
         self._console.out.write(data)
 

@@ -30,18 +30,26 @@ def _write_all(descriptor: int, data: bytes | memoryview) -> None:
 class Out:
     """stdout. Buffered: ``flush`` at the end. Raises ClosedOutput, or OutputFault for other failures."""
 
-    def __init__(self, descriptor: int = 1) -> None:
+    def __init__(self, descriptor: int = 1, target: str = "stdout") -> None:
         self._descriptor = descriptor
+        self._target = target  # what an OutputFault names
         self._buffer = bytearray()
         self.holds_content = False  # of backed up files: then a reader that goes away early does not have all of it
 
     def write(self, data: bytes) -> None:
+        if len(data) >= BUFFER_BYTES:
+            self.flush()
+            self._write(data)
+            return
         self._buffer += data
         if len(self._buffer) >= BUFFER_BYTES:
             self.flush()
 
     def flush(self) -> None:
         data, self._buffer = bytes(self._buffer), bytearray()
+        self._write(data)
+
+    def _write(self, data: bytes) -> None:
         try:
             _write_all(self._descriptor, data)
         except BrokenPipeError:
@@ -49,7 +57,7 @@ class Out:
         except OSError as error:
             if error.errno == errno.EBADF and not data:
                 return
-            raise OutputFault("stdout", error.strerror) from None
+            raise OutputFault(self._target, error.strerror) from None
 
     def drop(self) -> None:
         self._buffer.clear()

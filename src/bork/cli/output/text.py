@@ -12,6 +12,7 @@ if TYPE_CHECKING:
 _PERCENT = {
     "extract": "{percent:5.1f}% Extracting: {path}",
     "diff": "{percent:5.1f}% Comparing: {path}",
+    "export-tar": "{percent:5.1f}% Processing: {path}",
     "check.packs": "Checking packs {percent:3.1f}%",
     "check.archives": "Checking archives {percent:3.1f}% {path}",
     "compact.mark": "Looking for what archives need {percent:3.1f}%",
@@ -22,6 +23,7 @@ _PERCENT = {
 _ENDLESS = {
     "extract": "Extracting: {path}",
     "diff": "Comparing: {path}",
+    "export-tar": "Processing: {path}",
     "check.packs": "Checking packs",
     "check.archives": "Checking archives {path}",
     "compact.mark": "Looking for what archives need",
