@@ -225,7 +225,11 @@ BORG_OPTIONS = {
         -e --exclude --exclude-from --pattern --patterns-from""",
     "extract": """--list -n --dry-run --numeric-owner --numeric-ids --nobsdflags --noflags --noacls --noxattrs --stdout
         --sparse -e --exclude --exclude-from --pattern --patterns-from --strip-components""",
+    "export-tar": """--tar-filter --list -e --exclude --exclude-from --pattern --patterns-from --strip-components
+        --tar-format""",
     "help": "--epilog-only --usage-only",
+    "import-tar": """--tar-filter -s --stats --quick-stats --list --filter --json --ignore-zeros --comment --timestamp
+        -c --checkpoint-interval --chunker-params -C --compression""",
     "info": "--json -P --prefix -a --glob-archives --sort-by --first --last",
     "init": "-e --encryption --append-only --storage-quota --make-parent-dirs --import-related-secrets",
     "key change-passphrase": "",
