@@ -87,6 +87,8 @@ class MemoryHold(Hold):
         self._store, self._name = store, name
 
     def replace(self, data: bytes) -> None:
+        if not self.is_intact():
+            raise ObjectMissing(self._name, self._store.location)
         self._store.replace(self._name, data)
 
     def is_intact(self) -> bool:
