@@ -70,7 +70,7 @@ class MemoryStore(Store):
         return MemoryHold(self, name)
 
     def is_held(self, name: ObjectName) -> bool | None:
-        return checked(name) in self.objects.held
+        return checked(name) in self.objects and name in self.objects.held
 
     def die(self) -> None:
         """The process ends without a word: what it held stays, and nobody holds it."""
