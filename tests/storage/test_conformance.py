@@ -7,7 +7,9 @@ from threading import Barrier, Thread
 import pytest
 
 from bork.errors import IntegrityError, ObjectExists, ObjectMissing
-from bork.storage.base import Range, Store
+from bork.storage.base import Hold, Range, Store
+from bork.storage.holding import LocalHold
+from bork.storage.memory import MemoryStore
 from bork.storage.names import COLLECTIONS, CONFIG, ObjectName
 from tests.storage.naming import archive, pack
 
@@ -158,6 +160,71 @@ def test_a_store_that_is_destroyed_holds_nothing_and_again_nothing(store: Store,
 def test_free_space_is_a_number_or_unknown(store: Store) -> None:
     free = store.free_space()
     assert free is None or free > 0
+
+
+# ---- objects that live as long as their holder -----------------------------------------------------------------
+
+SESSION = ObjectName("sessions/" + "5" * 64)
+
+
+def let_die(store: Store, hold: Hold) -> None:
+    """The process ends without a word."""
+    if isinstance(store, MemoryStore):
+        store.die()
+    else:
+        assert isinstance(hold, LocalHold)
+        hold._root.close(hold._fd)
+
+
+def test_what_is_held_is_there_and_alive_for_everybody(store: Store, reopen: Reopen) -> None:
+    hold = store.hold(SESSION, b"one")
+    other = reopen()
+    assert other.get(SESSION) == b"one"
+    assert other.is_held(SESSION) is True
+    assert store.is_held(SESSION) is True
+    assert hold.is_intact()
+    hold.replace(b"another")
+    assert other.get(SESSION) == b"another"
+    assert other.is_held(SESSION) is True
+    assert hold.is_intact()
+    hold.release()
+
+
+def test_what_is_released_is_gone(store: Store, reopen: Reopen) -> None:
+    hold = store.hold(SESSION, b"one")
+    hold.release()
+    assert list(reopen().list("sessions")) == []
+    assert reopen().is_held(SESSION) is False
+    hold.release()
+
+
+def test_what_a_dead_process_held_is_there_and_not_alive(store: Store, reopen: Reopen) -> None:
+    hold = store.hold(SESSION, b"one")
+    hold.replace(b"another")
+    let_die(store, hold)
+    assert reopen().get(SESSION) == b"another"
+    assert reopen().is_held(SESSION) is False
+
+
+def test_what_somebody_removed_does_not_come_back(store: Store, reopen: Reopen) -> None:
+    hold = store.hold(SESSION, b"one")
+    reopen().delete(SESSION)
+    assert not hold.is_intact()
+    assert reopen().is_held(SESSION) is False
+    with pytest.raises(ObjectMissing):
+        hold.replace(b"another")
+    assert list(reopen().list("sessions")) == []
+    hold.release()
+
+
+def test_a_name_is_held_once(store: Store, reopen: Reopen) -> None:
+    hold = store.hold(SESSION, b"one")
+    with pytest.raises(ObjectExists):
+        reopen().hold(SESSION, b"another")
+    assert reopen().get(SESSION) == b"one"
+    assert reopen().is_held(SESSION) is True
+    assert hold.is_intact()
+    hold.release()
 
 
 BAD_NAMES = [

@@ -365,6 +365,10 @@ impl ChunkSink for LocalSink {
     fn reuse_lists(&mut self, lists: &[Id]) -> bool {
         let mut stored = Vec::new();
         for id in lists {
+            // It can be read and yet be about to go: nothing new may refer to a list in a condemned pack.
+            if self.known(id).is_none() {
+                return false;
+            }
             let Some(Ok(slices)) = self.reader.read(id).ok().map(|plain| decode_list(&plain)) else { return false };
             for slice in slices.iter().filter(|slice| !slice.is_hole()) {
                 match self.known(&slice.id) {

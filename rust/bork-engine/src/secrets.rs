@@ -11,6 +11,8 @@ use bork_core::identify::SourceKeys;
 use bork_format::Id;
 use bork_format::key::{CLEAR_LENGTH, Clear, SECRET_LENGTH};
 use bork_format::pack::{HEADER_LENGTH, Header, Kind, Suite, TAG_LENGTH};
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex};
 use zeroize::Zeroizing;
 
 /// Contexts of `derive_key`; each use of a secret has its own.
@@ -52,6 +54,14 @@ pub struct Keys {
     source: SourceKeys,
     archive_name: Secret,
     file_bases: Vec<Secret>,
+    repeatable: Option<Arc<Repeatable>>,
+}
+
+/// Where the salts of new files come from when the same work has to give the same bytes: a seed, and how many files of
+/// each kind there were.
+struct Repeatable {
+    seed: Vec<u8>,
+    files: Mutex<HashMap<Kind, u64>>,
 }
 
 fn derive(context: &str, secret: &[u8]) -> Secret {
@@ -66,7 +76,7 @@ impl Keys {
         };
         let archive_name = derive(context::ARCHIVE_NAME, &id_secret[..]);
         let file_bases = epochs.iter().map(|secret| derive(context::FILE, &secret[..])).collect();
-        Keys { repository, suite, id_secret, epochs, source, archive_name, file_bases }
+        Keys { repository, suite, id_secret, epochs, source, archive_name, file_bases, repeatable: None }
     }
 
     /// New random secrets.
@@ -83,6 +93,29 @@ impl Keys {
     pub fn public(repository: Id) -> Self {
         let id_secret = derive(context::PUBLIC_ID, &repository);
         Keys::new(repository, Suite::Blake3Mac, id_secret, vec![derive(context::PUBLIC_DATA, &repository)])
+    }
+
+    /// As [`Keys::public`], with salts that follow from `seed`: for tests that do the same work twice. Keys that are
+    /// secret cannot be made so, for with them a salt must never come again.
+    pub fn repeatable(repository: Id, seed: &[u8]) -> Self {
+        let repeatable = Repeatable { seed: seed.to_vec(), files: Mutex::default() };
+        Keys { repeatable: Some(Arc::new(repeatable)), ..Keys::public(repository) }
+    }
+
+    fn salt(&self, kind: Kind) -> Result<[u8; 32], EngineError> {
+        let mut salt = [0; 32];
+        match &self.repeatable {
+            None => random(&mut salt)?,
+            Some(repeatable) => {
+                let mut files = repeatable.files.lock().expect("no holder panics");
+                let count = files.entry(kind).or_default();
+                *count += 1;
+                let mut hasher = blake3::Hasher::new();
+                hasher.update(&repeatable.seed).update(&[kind as u8]).update(&count.to_le_bytes());
+                salt = *hasher.finalize().as_bytes();
+            }
+        }
+        Ok(salt)
     }
 
     /// Opens a key object. Cost: argon2id with the parameters that the object names (bounded by the format).
@@ -146,8 +179,7 @@ impl Keys {
 
     /// Header and seal of a new file: the newest epoch and a random salt.
     pub fn new_file(&self, kind: Kind) -> Result<(Header, FileSeal), EngineError> {
-        let mut salt = [0; 32];
-        random(&mut salt)?;
+        let salt = self.salt(kind)?;
         let epoch = (self.epochs.len() - 1) as u16;
         let mut repository = [0; 16];
         repository.copy_from_slice(&self.repository[..16]);

@@ -30,6 +30,11 @@ impl Keys {
     }
 
     #[staticmethod]
+    fn repeatable(repository_id: &[u8], seed: &[u8]) -> PyResult<Self> {
+        Ok(Keys(Arc::new(Secrets::repeatable(id_from(repository_id, "repository_id")?, seed))))
+    }
+
+    #[staticmethod]
     fn open(
         py: Python<'_>,
         key_object: PyBackedBytes,

@@ -29,6 +29,9 @@ class Keys:
     def public(repository_id: bytes) -> Keys:
         """The well-known secrets of mode ``none``: suite 3, integrity against accidents only."""
     @staticmethod
+    def repeatable(repository_id: bytes, seed: bytes) -> Keys:
+        """As ``public``, and the salts of new files follow from ``seed``: for tests that do the same work twice."""
+    @staticmethod
     def open(key_object: bytes, passphrase: bytes, repository_id: bytes) -> Keys:
         """Open a key object. Raises PassphraseWrong, KeyInvalid, KeyMismatch (other repository)."""
     def seal(self, passphrase: bytes, *, memory_kib: int, passes: int, lanes: int) -> bytes:

@@ -26,7 +26,7 @@ from bork.repository import layout
 from bork.storage.private import write_private
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
 
     from bork.operations.access import Access
     from bork.operations.events import EventSink
@@ -73,6 +73,8 @@ def run(access: Access, options: CheckOptions, events: EventSink) -> CheckOutcom
 
 def _check(access: Access, options: CheckOptions, opened: OpenRepository, counted: CountedProblems) -> CheckOutcome:
     packs, complete, archives = 0, True, 0
+    # Archives before the index: what it knows then is all that they refer to, whatever is committed during the check.
+    entries = _wanted(options, opened, counted) if options.archives else []
     loaded = _load(access, opened, counted) if options.archives else None
     if options.repository:
         counted.log("info", "Starting repository check")
@@ -85,7 +87,7 @@ def _check(access: Access, options: CheckOptions, opened: OpenRepository, counte
         packs, complete = _check_packs(access, options, opened, loaded, counted)
     if loaded is not None:
         counted.log("info", "Starting archive consistency check...")
-        archives = _check_archives(access, options, opened, loaded, counted)
+        archives = _check_archives(access, entries, opened, loaded, counted)
         counted.log("info", "Archive consistency check complete.")
     return CheckOutcome(counted.total, packs, archives, complete)
 
@@ -191,9 +193,12 @@ def _run_packs(
 
 
 def _check_archives(
-    access: Access, options: CheckOptions, opened: OpenRepository, loaded: LoadedIndex, counted: CountedProblems
+    access: Access,
+    entries: Sequence[ArchiveEntry],
+    opened: OpenRepository,
+    loaded: LoadedIndex,
+    counted: CountedProblems,
 ) -> int:
-    entries = _wanted(options, opened, counted)
     plan: dict[str, object] = {
         "threads": access.threads,
         "packs": [],

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 from bork.archive.head import ArchiveStats
 from bork.core import digest
 from bork.errors import ArchiveAlreadyExists, ObjectExists, SessionBroken, StorageError
+from bork.operations.deleting import delete_archive
 from bork.operations.heads import Heads, head_id, load_heads, name_bytes, open_head
 from bork.operations.merging import merge_small
 from bork.operations.selection import ArchiveName
@@ -77,7 +78,7 @@ def withdraw_unless_at_work(opened: OpenRepository, entry: ArchiveEntry) -> None
     try:
         opened.at_work.verify()
     except SessionBroken:
-        opened.repository.delete_head(entry.object)
+        delete_archive(opened.repository, entry)  # this one: its name may be another's by now
         raise
 
 

@@ -103,6 +103,8 @@ class _Compaction:
         self._opened = opened
         if not options.dry_run:
             self._repository.sweep()
+        # Heads before the index: what it knows then is all that these archives refer to.
+        self._archives = self._entries()
         self._loaded: LoadedIndex = load_index(access, opened.repository, opened.keys, events)
         self._indexed = frozenset(PackId(pack) for pack in self._loaded.index.packs())
         self._generation = self._loaded.generation
@@ -118,9 +120,8 @@ class _Compaction:
 
     def mark(self) -> None:
         """Find out what all archives need."""
-        entries = self._entries()
-        self._missing = self._run_marks(entries, self._loaded, self._marks)
-        self._marked = frozenset(entry.id for entry in entries)
+        self._missing = self._run_marks(self._archives, self._loaded, self._marks)
+        self._marked = frozenset(entry.id for entry in self._archives)
         self._usage = _usage(self._marks)
         if self._missing:
             self._events.log(
@@ -132,6 +133,18 @@ class _Compaction:
         for damage in heads.damaged:
             raise damage
         return heads.entries
+
+    def _all_entries(self) -> tuple[ArchiveEntry, ...]:
+        """As ``_entries``, and none is missed that gets another name this very moment: the same heads are there before
+        and after they are read.
+        """
+        while True:
+            self._access.clock.wait(self._repository.listing_lag_s)
+            names = self._repository.heads()
+            entries = self._entries()
+            self._access.clock.wait(self._repository.listing_lag_s)
+            if self._repository.heads() == names:
+                return entries
 
     def _run_marks(self, entries: Iterable[ArchiveEntry], loaded: LoadedIndex, marks: Marks) -> int:
         archives = [(name_bytes(entry.name).decode("utf-8", "replace"), entry.head.root) for entry in entries]
@@ -220,6 +233,8 @@ class _Compaction:
     def _condemn(self, packs: Sequence[PackId], pardoned: Sequence[PackId] = ()) -> None:
         """Publish the next generation: nothing new refers to ``packs`` from now on."""
         number = self._generation.number + 1
+        # Those that are deleted stay named until no index of the beginning named them: somebody may have merged indexes
+        # meanwhile, and what an index names must be there or condemned.
         condemned = {
             pack: first
             for pack, first in self._generation.condemned.items()
@@ -294,7 +309,7 @@ class _Compaction:
 
     def _needed_by_new_archives(self) -> frozenset[PackId]:
         """Condemned packs that archives need which were committed since the marking."""
-        new = [entry for entry in self._entries() if entry.id not in self._marked]
+        new = [entry for entry in self._all_entries() if entry.id not in self._marked]
         if not new:
             return frozenset()
         loaded = load_index(self._access, self._repository, self._keys, self._events)
@@ -313,7 +328,7 @@ class _Compaction:
 
 
 def _usage(marks: Marks) -> dict[PackId, PackUsage]:
-    return {PackId(pack[0]): PackUsage(PackId(pack[0]), *pack[1:]) for pack in marks.usage()}
+    return {PackId(pack[0]): PackUsage(PackId(pack[0]), *pack[1:]) for pack in sorted(marks.usage())}
 
 
 def _rounds(packs: Iterable[PackUsage]) -> list[list[PackUsage]]:

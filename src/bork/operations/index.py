@@ -57,6 +57,9 @@ def load_index(
     """
     directory = cache_directory(access, repository)
     index = ChunkIndex()
+    # What was stored when this began is listed then: archives that the caller has found, and what a generation that its
+    # session has seen put in place of what it condemned.
+    access.clock.wait(repository.listing_lag_s)
     generation = newest(repository, keys)
     names, damaged = _add_indexes(index, repository, keys, events, directory, trust_cache=trust_cache)
     # Packs are listed after indexes: one that is published in between looks unnamed and is taken over, which is

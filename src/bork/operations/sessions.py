@@ -57,13 +57,16 @@ class Session:
         self._hold = hold
 
     def update(self, **changes: object) -> None:
-        """Change what the session says of itself."""
+        """Change what the session says of itself. Raises: SessionBroken, StorageError."""
         self.record = replace(self.record, **changes)  # type: ignore[arg-type]  # fields of SessionRecord
-        self._hold.replace(self.record.encode())
+        try:
+            self._hold.replace(self.record.encode())
+        except ObjectMissing:
+            raise SessionBroken(self._repository.location) from None
 
     def others(self) -> list[Seen]:
         """All other sessions that live, or may live; dead ones are removed. Raises: StorageError."""
-        return [seen for seen in living(self._repository) if seen.id != self.id]
+        return living(self._repository, but=self.id)
 
     def verify(self) -> None:
         """Call before a commit and after it. Raises: SessionBroken: then nothing may be committed."""
@@ -75,10 +78,12 @@ class Session:
         self._hold.release()
 
 
-def living(repository: Repository) -> list[Seen]:
-    """The sessions that live, or may live; dead ones are removed. Raises: StorageError."""
+def living(repository: Repository, *, but: SessionId | None = None) -> list[Seen]:
+    """The sessions that live, or may live, without one's own; dead ones are removed. Raises: StorageError."""
     found = []
     for session in repository.sessions():
+        if session == but:
+            continue
         alive = repository.is_alive(session)
         if alive is False:
             _bury(repository, session)
@@ -113,6 +118,10 @@ def begin(access: Access, repository: Repository, role: Role) -> Session | None:
                 return None
             raise
         try:
+            if role in _TAKES_TURNS:
+                # Of two that put their sessions at the same time one sees the other, also where listings lag: who
+                # comes a lag later than this one looks when this one is listed.
+                access.clock.wait(2 * repository.listing_lag_s)
             in_the_way = _take_turn(session)
             while in_the_way and role in _TAKES_TURNS and left_s > 0:
                 access.clock.wait(WAIT_S)
@@ -173,10 +182,12 @@ def _take_turn(session: Session) -> Sequence[Seen]:
             return ahead
         session.update(waiting=False)
         # Somebody who has put a session since our look may not have seen that we are at work: the lower name goes.
-        ahead = [seen for seen in _rivals(session) if seen.id < session.id]
+        others = _conflicting(session)
+        ahead = [seen for seen in others if seen.record.role in _TAKES_TURNS and seen.id < session.id]
         if ahead:
             session.update(waiting=True)
             return ahead
+        return [seen for seen in others if seen.record.role not in _TAKES_TURNS]
     return [seen for seen in _conflicting(session) if seen.record.role not in _TAKES_TURNS]
 
 

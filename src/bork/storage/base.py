@@ -43,7 +43,9 @@ class Hold(ABC):
 
     @abstractmethod
     def replace(self, data: bytes) -> None:
-        """Change what it says. Raises: as ``Store.hold``."""
+        """Change what it says. Raises: ObjectMissing, if somebody has removed it: it does not come back; as
+        ``Store.hold``.
+        """
 
     @abstractmethod
     def is_intact(self) -> bool:

@@ -11,7 +11,7 @@ import fcntl
 import os
 from typing import TYPE_CHECKING
 
-from bork.errors import ObjectExists
+from bork.errors import ObjectExists, ObjectMissing
 from bork.storage.base import Hold
 from bork.storage.faults import storage_error
 from bork.storage.publishing import publish_new, publish_over
@@ -52,6 +52,8 @@ class LocalHold(Hold):
         return fd
 
     def replace(self, data: bytes) -> None:
+        if not self.is_intact():
+            raise ObjectMissing(self._name, self._location)
         fd = self._publish(data, publish_over)
         self._close(self._fd)
         self._fd = fd

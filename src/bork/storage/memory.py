@@ -70,7 +70,7 @@ class MemoryStore(Store):
         return MemoryHold(self, name)
 
     def is_held(self, name: ObjectName) -> bool | None:
-        return checked(name) in self.objects.held
+        return checked(name) in self.objects and name in self.objects.held
 
     def die(self) -> None:
         """The process ends without a word: what it held stays, and nobody holds it."""
@@ -87,6 +87,8 @@ class MemoryHold(Hold):
         self._store, self._name = store, name
 
     def replace(self, data: bytes) -> None:
+        if not self.is_intact():
+            raise ObjectMissing(self._name, self._store.location)
         self._store.replace(self._name, data)
 
     def is_intact(self) -> bool:

@@ -1,0 +1,303 @@
+"""Compaction gives back exactly what nobody needs, and says what it could not."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from bork.errors import IntegrityError, LockTimeout, NoSpace
+from bork.operations import check, compact, delete, generations, rename
+from bork.operations.check import CheckOptions
+from bork.operations.compact import CompactOptions, CompactOutcome, PackUsage, plan_rewrite
+from bork.operations.delete import DeleteOptions
+from bork.operations.opening import OpenRepository, open_repository
+from bork.operations.selection import ArchiveName
+from bork.repository.layout import PackId
+from bork.repository.session import Role
+from bork.storage.memory import MemoryStore
+from bork.storage.names import ObjectName
+from tests.operations.scene import Recorder, Scene, expected
+
+
+@pytest.fixture
+def trees(scene: Scene, tmp_path: Path) -> dict[str, Path]:
+    """Two archives that share a large part, one of them with much of its own."""
+    shared = bytes(range(256)) * 200
+    found = {}
+    for name in ("keep", "old"):
+        root = tmp_path / name
+        root.mkdir()
+        (root / "shared").write_bytes(shared)
+        found[name] = root
+    for number in range(20):
+        (found["old"] / f"own {number}").write_bytes(bytes([number]) * 4000 + b"%d" % number * 900)
+    scene.init()
+    scene.create("old", found["old"])
+    scene.create("keep", found["keep"])
+    return found
+
+
+def run(scene: Scene, **changes: object) -> CompactOutcome:
+    return compact.run(scene.access(), CompactOptions(**changes), Recorder())  # type: ignore[arg-type]  # its fields
+
+
+def remove(scene: Scene, *names: str) -> None:
+    delete.archives(scene.access(), DeleteOptions(tuple(map(ArchiveName, names))), Recorder(), lambda _: None)
+
+
+def objects(scene: Scene, collection: str) -> set[ObjectName]:
+    return {name for name in scene.stores.objects["/repository"] if name.startswith(collection)}
+
+
+def is_sound(scene: Scene) -> bool:
+    return check.run(scene.access(), CheckOptions(verify_data=True), Recorder()).problems == 0
+
+
+@contextmanager
+def somebody(scene: Scene, role: Role) -> Iterator[OpenRepository]:
+    with open_repository(scene.access(), role=role) as opened:
+        yield opened
+
+
+# ---- plans ----------------------------------------------------------------------------------------------------
+
+usages = st.lists(st.tuples(st.integers(1, 10**9), st.integers(0, 100)), max_size=30).map(
+    lambda packs: [
+        PackUsage(PackId(at.to_bytes(32, "big")), stored + 100, stored, stored * percent // 100)
+        for at, (stored, percent) in enumerate(packs)
+    ]
+)
+
+
+@given(usages, st.integers(0, 100))
+def test_packs_are_rewritten_that_are_needed_in_part_and_too_little(usage: list[PackUsage], threshold: int) -> None:
+    chosen = plan_rewrite(usage, threshold)
+    assert set(chosen) == {pack for pack in usage if 0 < pack.needed < pack.stored and pack.unused_percent >= threshold}
+    unused = [pack.unused_percent for pack in chosen]
+    assert unused == sorted(unused, reverse=True)
+
+
+@given(usages)
+def test_rounds_move_no_more_than_there_is_room_for(usage: list[PackUsage]) -> None:
+    rounds = compact._rounds(usage)
+    assert [pack for part in rounds for pack in part] == usage
+    assert all(len(part) == 1 or sum(pack.needed for pack in part) <= compact.ROUND_BYTES for part in rounds)
+
+
+# ---- alone ----------------------------------------------------------------------------------------------------
+
+
+def test_alone_everything_that_is_not_needed_is_freed_at_once(scene: Scene, trees: dict[str, Path]) -> None:
+    before = sum(len(data) for data in scene.stores.objects["/repository"].values())
+    remove(scene, "old")
+    outcome = run(scene)
+    after = sum(len(data) for data in scene.stores.objects["/repository"].values())
+    assert outcome.deleted_packs > 0
+    assert outcome.waiting_bytes == 0
+    assert 0 < outcome.freed_bytes < before
+    assert after < before
+    assert scene.restore("keep") == expected(trees["keep"])
+    assert is_sound(scene)
+    again = run(scene, dry_run=True, threshold=0)
+    assert (again.unused_bytes, again.deleted_packs, again.waiting_bytes) == (0, 0, 0)
+
+
+def test_with_nothing_to_free_no_pack_is_touched(scene: Scene, trees: dict[str, Path]) -> None:
+    before = objects(scene, "packs/")
+    assert run(scene).freed_bytes == 0
+    assert objects(scene, "packs/") == before
+    assert objects(scene, "gc/") == set()
+
+
+def test_without_archives_no_pack_is_left(scene: Scene, trees: dict[str, Path]) -> None:
+    remove(scene, "old", "keep")
+    run(scene)
+    assert objects(scene, "packs/") == objects(scene, "indexes/") == set()
+    scene.create("anew", trees["old"])
+    assert scene.restore("anew") == expected(trees["old"])
+
+
+def test_a_dry_run_changes_nothing_and_says_what_it_would_free(scene: Scene, trees: dict[str, Path]) -> None:
+    remove(scene, "old")
+    before = dict(scene.stores.objects["/repository"])
+    outcome = run(scene, dry_run=True)
+    assert scene.stores.objects["/repository"] == before
+    assert outcome.unused_bytes > 0
+    assert outcome.freed_bytes == 0
+    assert run(scene).unused_bytes == outcome.unused_bytes
+
+
+def test_a_pack_below_the_threshold_stays(scene: Scene, trees: dict[str, Path]) -> None:
+    remove(scene, "old")
+    few = run(scene, dry_run=True, threshold=100)
+    many = run(scene, dry_run=True, threshold=0)
+    assert few.rewritten_packs == 0
+    assert many.rewritten_packs > 0
+    assert run(scene, threshold=100).rewritten_packs == 0
+    assert scene.restore("keep") == expected(trees["keep"])
+
+
+# ---- beside others -----------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("role", ["reader", "writer", "deleter"])
+def test_what_a_living_session_may_need_waits_for_the_next_compaction(
+    scene: Scene, trees: dict[str, Path], role: Role
+) -> None:
+    remove(scene, "old")
+    before = objects(scene, "packs/")
+    with somebody(scene, role):
+        outcome = run(scene)
+        assert before <= objects(scene, "packs/")
+    assert outcome.deleted_packs == 0
+    assert outcome.waiting_bytes > 0
+    assert [seen.record.role for seen in outcome.waiting_for] == [role]
+    assert scene.restore("keep") == expected(trees["keep"])
+    assert is_sound(scene)
+    later = run(scene)
+    assert later.waiting_bytes == 0
+    assert later.deleted_packs > 0
+    assert is_sound(scene)
+
+
+def test_who_began_after_the_generation_is_not_in_the_way(scene: Scene, trees: dict[str, Path]) -> None:
+    remove(scene, "old")
+    with somebody(scene, "reader"):
+        run(scene)
+    with somebody(scene, "reader"):
+        assert run(scene).waiting_bytes == 0
+
+
+def test_nothing_new_refers_to_what_is_condemned(scene: Scene, trees: dict[str, Path]) -> None:
+    remove(scene, "old")
+    with somebody(scene, "reader"):
+        run(scene)
+    scene.create("anew", trees["old"])
+    run(scene)
+    assert scene.restore("anew") == expected(trees["old"])
+    assert is_sound(scene)
+
+
+def test_a_condemned_pack_that_is_needed_again_is_pardoned(scene: Scene, trees: dict[str, Path]) -> None:
+    """A writer that began before the generation refers to it, and commits after the compaction."""
+    committed = False
+
+    def compact_and_go_on() -> None:
+        nonlocal committed
+        remove(scene, "old")
+        outcome = run(scene)
+        committed = outcome.waiting_bytes > 0
+
+    scene.create("anew", trees["old"], before_commit=compact_and_go_on)
+    assert committed
+    assert scene.restore("anew") == expected(trees["old"])
+    for _ in range(2):
+        run(scene)
+    assert scene.restore("anew") == expected(trees["old"])
+    assert scene.restore("keep") == expected(trees["keep"])
+    assert is_sound(scene)
+    with somebody(scene, "reader") as opened:
+        condemned = generations.newest(opened.repository, opened.keys).condemned
+        assert not set(opened.repository.packs()) & set(condemned)
+
+
+def test_packs_of_a_running_backup_are_not_condemned(scene: Scene, trees: dict[str, Path]) -> None:
+    def go_on() -> None:
+        for name in objects(scene, "indexes/"):
+            del scene.stores.objects["/repository"][name]
+        run(scene)
+
+    (trees["keep"] / "new").write_bytes(b"new" * 2000)
+    scene.create("anew", trees["keep"], before_commit=go_on)
+    assert scene.restore("anew") == expected(trees["keep"])
+    with somebody(scene, "reader") as opened:
+        assert generations.newest(opened.repository, opened.keys).condemned == {}
+
+
+def test_an_archive_that_is_renamed_while_heads_are_read_is_not_missed(
+    scene: Scene, trees: dict[str, Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It needs a condemned pack, and came after the marking: listed under the old name, and gone when it is read."""
+    real = MemoryStore.get
+    listing = MemoryStore.list
+    state = {"is_armed": False}
+
+    def at_the_end() -> None:
+        remove(scene, "old")
+        with somebody(scene, "reader"):
+            assert run(scene).waiting_bytes > 0  # condemned, and the writer has not seen it
+
+    def get(self: MemoryStore, name: ObjectName) -> bytes:
+        if state["is_armed"] and name.startswith("archives/"):
+            state["is_armed"] = False
+            rename.run(scene.access(), ArchiveName("anew"), ArchiveName("renamed"))
+        return real(self, name)
+
+    scene.create("anew", trees["old"], before_commit=at_the_end)
+
+    def needed(self: compact._Compaction) -> frozenset[PackId]:
+        state["is_armed"] = True
+        self._marked = frozenset(entry.id for entry in self._archives if entry.name == "keep")
+        return look(self)
+
+    look = compact._Compaction._needed_by_new_archives
+    monkeypatch.setattr(compact._Compaction, "_needed_by_new_archives", needed)
+    monkeypatch.setattr(compact._Compaction, "_needed", lambda *_: False)  # as if it had not been marked
+    monkeypatch.setattr(MemoryStore, "get", get)
+    run(scene)
+    assert listing is MemoryStore.list
+    assert scene.names() == ["keep", "renamed"]
+    assert scene.restore("renamed") == expected(trees["old"])
+
+
+def test_two_compactions_take_turns(scene: Scene, trees: dict[str, Path]) -> None:
+    with somebody(scene, "compactor"), pytest.raises(LockTimeout, match="compactor"):
+        compact.run(replace(scene.access(), lock_wait_s=0), CompactOptions(), Recorder())
+
+
+# ---- damage ----------------------------------------------------------------------------------------------------
+
+
+def test_with_a_damaged_head_nothing_is_deleted(scene: Scene, trees: dict[str, Path]) -> None:
+    remove(scene, "old")
+    (head,) = objects(scene, "archives/")
+    store = scene.stores.objects["/repository"]
+    store[head] = store[head][:-1]
+    before = dict(store)
+    with pytest.raises(IntegrityError):
+        run(scene)
+    assert {name: data for name, data in store.items() if not name.startswith("sessions/")} == before
+
+
+def test_missing_chunks_are_counted_and_stay_missing(scene: Scene, trees: dict[str, Path]) -> None:
+    with somebody(scene, "reader") as opened:
+        packs = opened.repository.packs()
+    largest = max(packs, key=lambda pack: packs[pack])
+    del scene.stores.objects["/repository"][ObjectName(f"packs/{largest.hex()[:2]}/{largest.hex()}")]
+    events = Recorder()
+    outcome = compact.run(scene.access(), CompactOptions(), events)
+    assert outcome.missing_chunks > 0
+    assert any("missing" in message for _, message in events.logged)
+
+
+def test_a_full_medium_still_gives_space_back(
+    scene: Scene, trees: dict[str, Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The first round only deletes: its generation may use the reserve."""
+    remove(scene, "old", "keep")
+    used: list[str] = []
+    real = MemoryStore.put_if_absent
+
+    def put(self: MemoryStore, name: ObjectName, data: bytes) -> None:
+        if not used:
+            raise NoSpace(self.location, "put", name)
+        real(self, name, data)
+
+    monkeypatch.setattr(MemoryStore, "put_if_absent", put)
+    monkeypatch.setattr(MemoryStore, "use_reserve", lambda _: used.append("reserve"))
+    assert run(scene).freed_bytes > 0
+    assert objects(scene, "packs/") == set()
