@@ -10,6 +10,7 @@ import os
 import shutil
 import subprocess
 import sys
+from collections import Counter
 from collections.abc import Callable, Generator, Mapping
 from pathlib import Path
 from typing import Protocol
@@ -81,6 +82,31 @@ def pytest_make_collect_report() -> Generator[None, pytest.CollectReport, pytest
     report = yield
     _fail_skipped(report)
     return report
+
+
+# ---- counts ------------------------------------------------------------------------------------------------------
+
+_COUNTS = "counts: "
+
+
+@pytest.fixture
+def count(record_property: Callable[[str, object], None]) -> Callable[[str, dict[str, int]], None]:
+    """``count("crashes", {"states": 3})`` adds to the summary at the end of the run, from worker processes too."""
+    return lambda subject, counts: record_property(_COUNTS + subject, counts)
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """Say for each subject how much was looked at, in the tests that passed."""
+    totals: dict[str, Counter[str]] = {}
+    for report in terminalreporter.getreports("passed"):
+        for name, counts in report.user_properties:
+            if name.startswith(_COUNTS):
+                totals.setdefault(name.removeprefix(_COUNTS), Counter()).update(counts)
+    if totals:
+        terminalreporter.write_sep("-", "what was looked at")
+    for subject, total in sorted(totals.items()):
+        numbers = ", ".join(f"{number:,} {what.replace('_', ' ')}" for what, number in total.items())
+        terminalreporter.write_line(f"{subject}: {numbers}")
 
 
 # ---- fixtures ----------------------------------------------------------------------------------------------------
