@@ -105,7 +105,8 @@ def test_the_numbers_are_read_as_strictly(stats: dict[str, Any]) -> None:
 
 
 @pytest.mark.parametrize(
-    "chunker", [[], ["gear"], ["gear", 1, 2], ["fixed", 1, 2, 3], ["other", 1, 2, 3], ["gear", 1, 2, "3"]]
+    "chunker",
+    [[], ["gear"], ["gear", 1, 2], ["fixed", 1, 2, 3], ["other", 1, 2, 3], ["gear", 1, 2, "3"], ["fixed", 64, True]],
 )
 def test_an_unknown_chunker_is_refused(chunker: list[object]) -> None:
     with pytest.raises(IntegrityError):

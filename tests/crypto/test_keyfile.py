@@ -39,6 +39,8 @@ def test_white_space_that_mail_programs_add_is_forgiven() -> None:
         "BORK_KEY " + "0" * 64 + "\nAAA\n",
         "BORK_KEY " + "0" * 64 + "\nAA!A\n",
         "BORK_KEY " + "0" * 64 + " AAAA\n",
+        "BORK_KEY " + "0" * 64 + "\nAAAA=\n",
+        "BORK_KEY " + "0" * 64 + "\nAB==\n",
     ],
 )
 def test_anything_else_is_refused_by_its_path(text: str) -> None:

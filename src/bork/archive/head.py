@@ -190,6 +190,8 @@ _FIXED_MAX = 8 << 20  # bytes; see docs/format/archive.md, "Chunkers"
 
 
 def _chunker(value: list[object]) -> Chunker:
+    if bool in map(type, value):  # which matches int()
+        raise TypeError(f"the chunker {value!r}")
     match value:
         case ["gear", int(low), int(high), int(average)] if 6 <= low <= average <= high <= 23:
             return ("gear", low, high, average)

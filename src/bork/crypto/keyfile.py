@@ -51,8 +51,12 @@ def decode(text: str, path: str) -> tuple[RepositoryId, bytes]:
     if repository_id is None:
         raise NotABorkKeyFile(path, f'it does not begin with "{MARK}"')
     _, _, body = text.strip().partition("\n")
+    joined = "".join(body.split())
     try:
-        data = base64.b64decode("".join(body.split()), validate=True)
+        data = base64.b64decode(joined, validate=True)
+        # The decoder forgives bits and padding behind the last byte; what was written has none.
+        if base64.b64encode(data).decode("ascii") != joined:
+            raise ValueError
     except (binascii.Error, ValueError):
         raise NotABorkKeyFile(path, "its base64 part is damaged") from None
     if not data:

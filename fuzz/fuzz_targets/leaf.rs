@@ -1,0 +1,6 @@
+#![no_main]
+//! libFuzzer calls `bork_fuzz::nodes::leaf`.
+
+libfuzzer_sys::fuzz_target!(|data: &[u8]| {
+    bork_fuzz::nodes::leaf(data);
+});

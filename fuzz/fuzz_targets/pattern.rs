@@ -1,0 +1,6 @@
+#![no_main]
+//! libFuzzer calls `bork_fuzz::words::pattern`.
+
+libfuzzer_sys::fuzz_target!(|data: &[u8]| {
+    bork_fuzz::words::pattern(data);
+});

@@ -1,0 +1,127 @@
+"""Begins the corpora: ``python fuzz/seed.py`` writes what vectors/ has for each decoder to ``fuzz/corpus/<target>/``.
+
+What the fuzzer found later lies there, too; seeds that are there already stay as they are.
+"""
+
+import bz2
+import hashlib
+import json
+import lzma
+import zlib
+from collections.abc import Iterator
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parent.parent
+VECTORS = ROOT / "vectors"
+HEADER, TRAILER, TAG, RECORD = 64, 32, 16, 16  # bytes; see docs/format/pack.md
+PATTERNS = {
+    0: ["*.o", "a/*/b", "[!a-c]?", "home/user/", "*", "[]]x", "a[", "\xff*"],
+    1: ["**/x", "a/**/b", "*/", "[a-z]*", "a/?", "**", "[!/]x", "/a//b"],
+    2: ["^a.*b$", r"(?i)A(b|c){2,3}\Z", r"(?x) a # b", r"(?P<n>a)|[^\s/]+", r"\x41\u0042{,2}", "[[:a]&&b]", "(?s:.)*?$"],
+    3: ["a/b", "/", "./a/../b", ""],
+    4: ["a/b", "//a", "."],
+}
+PATHS = [b"a/b", b"home/user/x.o", b"/a/c/b", b"\xffx", b"A\nb", b""]
+FORMATS = ["{mode} {user:6} {size:8} {mtime} {path}{extra}{NL}", "{{{isomtime:>30}}}", "{mtime:%Y-%j %z}", "{sha256}{uid:+010d}"]
+
+
+def packs(repository: str = "none") -> Iterator[bytes]:
+    """The packs of a repository that hides nothing."""
+    yield from (path.read_bytes() for path in sorted((VECTORS / "repositories" / repository / "packs").glob("*/*")))
+
+
+def read(name: str) -> dict[str, object]:
+    """One file of vectors."""
+    answer: dict[str, object] = json.loads((VECTORS / name).read_text())
+    return answer
+
+
+def strings(value: object) -> Iterator[str]:
+    """All strings in a JSON value that are hexadecimal digits."""
+    if isinstance(value, dict | list):
+        for one in value.values() if isinstance(value, dict) else value:
+            yield from strings(one)
+    elif isinstance(value, str) and value and not set(value) - set("0123456789abcdef") and len(value) % 2 == 0:
+        yield value
+
+
+def from_packs() -> Iterator[tuple[str, bytes]]:
+    """What packs are made of."""
+    for repository in sorted((VECTORS / "repositories").iterdir()):
+        for kind in ("packs/*/*", "indexes/*", "archives/*"):
+            yield from (("header", path.read_bytes()[:HEADER]) for path in sorted(repository.glob(kind))[:2])
+    for data in packs():
+        yield "trailer", data[-TRAILER:]
+        length, count = (int.from_bytes(data[at : at + 4], "little") for at in (-TRAILER, 4 - TRAILER))
+        table = data[-TRAILER - length : -TRAILER - TAG]
+        yield "toc", count.to_bytes(4, "little") + table
+        at = HEADER
+        for number in range(count):
+            record = table[number * RECORD : (number + 1) * RECORD]
+            yield "record", record
+            stored, payload = (int.from_bytes(record[at : at + 4], "little") for at in (0, 4))
+            yield from from_object(record, data[at : at + payload])
+            at += stored
+
+
+def from_object(record: bytes, payload: bytes) -> Iterator[tuple[str, bytes]]:
+    """An object: its payload, and what it holds if that is not compressed."""
+    plain_length, codec, kind = record[8:11], record[12], record[13]
+    if len(payload) < 20_000:
+        yield "decompress", bytes([codec]) + plain_length + payload
+        if codec == 0 and kind in (2, 3):
+            yield {2: {1: "leaf", 2: "inner"}[payload[0]], 3: "content_list"}[kind], payload
+
+
+def from_vectors() -> Iterator[tuple[str, bytes]]:
+    """What the vectors of single structures say, accepted and refused."""
+    for text in strings(read("items.json")):
+        yield "item", bytes.fromhex(text)
+    for text in strings(read("nodes.json")):
+        node = bytes.fromhex(text)
+        if node[:1] in (b"\1", b"\2") and len(node) >= 2:
+            yield ("leaf" if node[0] == 1 else "inner"), node
+    yield "table", bytes.fromhex(str(read("packs.json")["table"]))
+    for text in strings(read("keys.json")):
+        if len(text) > 200:
+            yield "key", bytes.fromhex(text)
+    payloads = read("payloads.json")
+    plain = bytes.fromhex(str(payloads["plain"]))
+    for codec, text in enumerate(strings(payloads["payloads"])):
+        yield "decompress", bytes([codec]) + len(plain).to_bytes(3, "little") + bytes.fromhex(text)
+
+
+def from_words() -> Iterator[tuple[str, bytes]]:
+    """Patterns, formats, ACLs, numbers, content lists, and streams that other programs write."""
+    for style, patterns in PATTERNS.items():
+        for pattern in patterns:
+            data = pattern.encode("latin-1" if "\xff" in pattern else "utf-8")
+            yield from (("pattern", bytes([style, len(data)]) + data + path) for path in PATHS)
+    bodies = [bytes.fromhex(text) for text in strings(read("items.json"))]
+    for form in FORMATS:
+        yield from (("render", bytes([len(form)]) + form.encode() + body) for body in bodies[:6])
+    entry = [bytes.fromhex(text) for text in ("01000700ffffffff", "02000600e8030000", "04000500ffffffff", "20000000ffffffff")]
+    for count in range(len(entry) + 1):
+        yield "acl", bytes.fromhex("02000000") + b"".join(entry[:count])
+    for kind in range(7):
+        for value in ("00", "7f", "cc80", "cd0100", "ce00010000", "cf0000000100000000", "d0df", "d3ffffffff7fffffff", "e0"):
+            yield "msgpack", bytes([kind]) + bytes.fromhex(value)
+        yield "msgpack", bytes([kind]) + bytes.fromhex(["c40161", "c5010000", "91", "dc0010", "8f", "de0010", "808001"][kind])
+    one = bytes.fromhex("aa" * 32 + "0000000010000000")
+    yield from (("content_list", one * count + tail) for count in (1, 3) for tail in (b"", bytes(32) + one[-8:]))
+    text = b"what other programs write " * 20
+    for codec, payload in [(3, zlib.compress(text)), (4, lzma.compress(text)), (4, bz2.compress(text)), (0, text)]:
+        yield "decompress", bytes([codec]) + len(text).to_bytes(3, "little") + payload
+
+
+def main() -> None:
+    """Writes the seeds under names that their content gives them, as libFuzzer does."""
+    for seeds in (from_packs(), from_vectors(), from_words()):
+        for target, data in seeds:
+            directory = ROOT / "fuzz" / "corpus" / target
+            directory.mkdir(parents=True, exist_ok=True)
+            (directory / hashlib.sha1(data, usedforsecurity=False).hexdigest()).write_bytes(data)
+
+
+if __name__ == "__main__":
+    main()
