@@ -17,12 +17,25 @@ HEADER, TRAILER, TAG, RECORD = 64, 32, 16, 16  # bytes; see docs/format/pack.md
 PATTERNS = {
     0: ["*.o", "a/*/b", "[!a-c]?", "home/user/", "*", "[]]x", "a[", "\xff*"],
     1: ["**/x", "a/**/b", "*/", "[a-z]*", "a/?", "**", "[!/]x", "/a//b"],
-    2: ["^a.*b$", r"(?i)A(b|c){2,3}\Z", r"(?x) a # b", r"(?P<n>a)|[^\s/]+", r"\x41\u0042{,2}", "[[:a]&&b]", "(?s:.)*?$"],
+    2: [
+        "^a.*b$",
+        r"(?i)A(b|c){2,3}\Z",
+        r"(?x) a # b",
+        r"(?P<n>a)|[^\s/]+",
+        r"\x41\u0042{,2}",
+        "[[:a]&&b]",
+        "(?s:.)*?$",
+    ],
     3: ["a/b", "/", "./a/../b", ""],
     4: ["a/b", "//a", "."],
 }
 PATHS = [b"a/b", b"home/user/x.o", b"/a/c/b", b"\xffx", b"A\nb", b""]
-FORMATS = ["{mode} {user:6} {size:8} {mtime} {path}{extra}{NL}", "{{{isomtime:>30}}}", "{mtime:%Y-%j %z}", "{sha256}{uid:+010d}"]
+FORMATS = [
+    "{mode} {user:6} {size:8} {mtime} {path}{extra}{NL}",
+    "{{{isomtime:>30}}}",
+    "{mtime:%Y-%j %z}",
+    "{sha256}{uid:+010d}",
+]
 
 
 def packs(repository: str = "none") -> Iterator[bytes]:
@@ -100,13 +113,28 @@ def from_words() -> Iterator[tuple[str, bytes]]:
     bodies = [bytes.fromhex(text) for text in strings(read("items.json"))]
     for form in FORMATS:
         yield from (("render", bytes([len(form)]) + form.encode() + body) for body in bodies[:6])
-    entry = [bytes.fromhex(text) for text in ("01000700ffffffff", "02000600e8030000", "04000500ffffffff", "20000000ffffffff")]
+    entry = [
+        bytes.fromhex(text) for text in ("01000700ffffffff", "02000600e8030000", "04000500ffffffff", "20000000ffffffff")
+    ]
     for count in range(len(entry) + 1):
         yield "acl", bytes.fromhex("02000000") + b"".join(entry[:count])
     for kind in range(7):
-        for value in ("00", "7f", "cc80", "cd0100", "ce00010000", "cf0000000100000000", "d0df", "d3ffffffff7fffffff", "e0"):
+        for value in (
+            "00",
+            "7f",
+            "cc80",
+            "cd0100",
+            "ce00010000",
+            "cf0000000100000000",
+            "d0df",
+            "d3ffffffff7fffffff",
+            "e0",
+        ):
             yield "msgpack", bytes([kind]) + bytes.fromhex(value)
-        yield "msgpack", bytes([kind]) + bytes.fromhex(["c40161", "c5010000", "91", "dc0010", "8f", "de0010", "808001"][kind])
+        yield (
+            "msgpack",
+            bytes([kind]) + bytes.fromhex(["c40161", "c5010000", "91", "dc0010", "8f", "de0010", "808001"][kind]),
+        )
     one = bytes.fromhex("aa" * 32 + "0000000010000000")
     yield from (("content_list", one * count + tail) for count in (1, 3) for tail in (b"", bytes(32) + one[-8:]))
     text = b"what other programs write " * 20

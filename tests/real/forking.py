@@ -60,7 +60,9 @@ class Forker:
     def __enter__(self) -> "Forker":
         return self
 
-    def __exit__(self, kind: type[BaseException] | None, value: BaseException | None, trace: TracebackType | None) -> None:
+    def __exit__(
+        self, kind: type[BaseException] | None, value: BaseException | None, trace: TracebackType | None
+    ) -> None:
         self._process.communicate()
 
     def run(
