@@ -94,6 +94,11 @@ test-rust: | $(BIN)/python  ## the Rust tests alone
 test-python: $(VENV)/installed-dev $(NATIVE)  ## the Python tests alone; ARGS="-n0 -k name" narrows them
 	@$(BIN)/python -m pytest -n $(JOBS) --dist worksteal $(ARGS)
 
+SOAK ?= 40
+.PHONY: soak
+soak: $(VENV)/installed-dev $(NATIVE)  ## the tests by chance, SOAK=40 times as long: 8,000 kills, ten minutes of commands side by side
+	BORK_SOAK=$(SOAK) $(BIN)/python -m pytest -n $(JOBS) $(ARGS) tests/real/test_together.py tests/real/test_kill.py tests/operations/test_machine.py
+
 stages:
 	@$(STAGE) --summary
 

@@ -19,6 +19,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
+from typing import Self
 
 HUNG_S = 60.0  # on the busiest machine no command of these tests takes as long
 
@@ -57,7 +58,7 @@ class Forker:
             stdout=subprocess.PIPE,
         )
 
-    def __enter__(self) -> "Forker":
+    def __enter__(self) -> Self:
         return self
 
     def __exit__(

@@ -32,7 +32,7 @@ class Known:
 
 @dataclass
 class Kills:
-    """A repository, a tree, and all that was done with them. Every number follows from ``seed``, but for the instants."""
+    """A repository, a tree, and all that was done with them. Everything but the instants follows from ``seed``."""
 
     directory: Path
     seed: int
@@ -82,7 +82,7 @@ class Kills:
     def _kill_one(self) -> None:
         words, effect = self._choose()
         anew = self.chance.random() < 0.2
-        seconds = self._seconds.get((words[0], anew), [TYPICAL_S * (2 if anew else 1)])
+        seconds = self._seconds.get((str(words[0]), anew), [TYPICAL_S * (2 if anew else 1)])
         result = self.forker.run(
             *words, kill_after_s=self.chance.random() * 1.1 * statistics.median(seconds), anew=anew
         )

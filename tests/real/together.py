@@ -48,7 +48,7 @@ class Together:
                 lambda: self._write("two", kills=True),
                 self._prune_and_compact,
                 self._delete,
-                lambda: self._restore_some(),
+                self._restore_some,
             ]
             with ThreadPoolExecutor(len(actors)) as threads:
                 futures = [threads.submit(self._act, actor) for actor in actors]
