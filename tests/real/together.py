@@ -1,8 +1,8 @@
 """Several processes at work in one repository at a time, without a pause, and a judge over what they were told.
 
-Two write (one of them is killed now and then), one prunes and compacts, one deletes, one restores. An archive counts
-as complete when its command has ended with success, and as gone from the instant at which somebody sets out to delete
-it. Everything else has to be there at the end, bit for bit.
+Two write (one of them is killed now and then), one prunes and compacts, one deletes, one restores and checks. An
+archive counts as complete when its command has ended with success, and as gone from the instant at which somebody sets
+out to delete it. Everything else has to be there at the end, bit for bit.
 """
 
 import os
@@ -155,7 +155,10 @@ class Together:
             self._must(forker, "list", self.repository)  # it says once that the repository is not encrypted
             while not self._stop.is_set():
                 name = self._any(chance)
-                if name is None:
+                if chance.random() < 0.15:
+                    self._must(forker, "check", self.repository)
+                    self._count("checks beside")
+                elif name is None:
                     self._stop.wait(0.1)
                 elif self._restore(forker, name, self._complete[name]):
                     self._count("restored beside")
