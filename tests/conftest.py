@@ -104,6 +104,8 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
                 totals.setdefault(name.removeprefix(_COUNTS), Counter()).update(counts)
     if totals:
         terminalreporter.write_sep("-", "what was looked at")
+        failed = len(terminalreporter.getreports("failed"))
+        terminalreporter.write_line(f"{failed} tests FAILED and are not counted" if failed else "0 lost archives")
     for subject, total in sorted(totals.items()):
         numbers = ", ".join(f"{number:,} {what.replace('_', ' ')}" for what, number in total.items())
         terminalreporter.write_line(f"{subject}: {numbers}")
