@@ -1,16 +1,19 @@
 """Check finds what is damaged, and nothing else."""
 
+import os
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from bork.errors import ArchiveDoesNotExist, InvalidRepositoryConfig
-from bork.operations import check
+from bork.operations import check, compact
 from bork.operations.check import CheckOptions, CheckOutcome
+from bork.operations.compact import CompactOptions
+from bork.operations.index import LoadedIndex, load_index
 from bork.operations.selection import ArchiveFilter, ArchiveName
 from bork.storage.names import CONFIG, ObjectName
-from tests.operations.scene import Recorder, Scene
+from tests.operations.scene import Recorder, Scene, expected
 
 EVERYTHING = CheckOptions(verify_data=True)
 BLIND = CheckOptions(archives=False)
@@ -143,3 +146,27 @@ def test_a_check_with_a_time_limit_goes_on_where_the_last_one_stopped(
         checked.append((outcome.packs, outcome.complete))
     assert checked == [(1, False)] * (packs - 1) + [(1, True)]
     assert run(filled, limited)[0].packs == 1  # from the beginning again
+
+
+def test_a_backup_that_is_committed_when_a_check_or_a_compaction_has_read_the_index_is_not_taken_for_damaged(
+    filled: Scene, source: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Found by processes side by side: the list of archives was read after the index, and knew of more."""
+    names = iter(["wednesday", "thursday"])
+
+    def load_and_wait(*arguments: object, **options: object) -> LoadedIndex:
+        loaded = load_index(*arguments, **options)  # type: ignore[arg-type]  # as it was called
+        name = next(names, None)
+        if name is not None:
+            (source / name).write_bytes(os.urandom(30_000))
+            filled.create(name, source)
+        return loaded
+
+    monkeypatch.setattr(check, "load_index", load_and_wait)
+    assert run(filled)[1] == []
+    monkeypatch.setattr(compact, "load_index", load_and_wait)
+    assert compact.run(filled.access(), CompactOptions(), Recorder()).missing_chunks == 0
+    monkeypatch.undo()
+    assert filled.names() == ["monday", "tuesday", "wednesday", "thursday"]
+    assert filled.restore("thursday") == expected(source)
+    assert run(filled)[1] == []
