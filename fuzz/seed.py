@@ -158,7 +158,8 @@ def from_tapes() -> Iterator[tuple[str, bytes]]:
             with tarfile.open(fileobj=stream, mode="w", format=form) as tape:
                 tape.addfile(member, io.BytesIO(bytes(700)))
             used = len(stream.getvalue().rstrip(b"\0"))
-            yield "tar", stream.getvalue()[: -(-used // 512) * 512 + 2048]
+            data = stream.getvalue()[: -(-used // 512) * 512 + 2048]
+            yield from (("tar", part) for part in (data, data[:-2048], data[:300], data[:100] + b"7" + data[101:]))
 
 
 def main() -> None:
