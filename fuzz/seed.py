@@ -111,7 +111,8 @@ def from_words() -> Iterator[tuple[str, bytes]]:
     for style, patterns in PATTERNS.items():
         for pattern in patterns:
             data = pattern.encode("latin-1" if "\xff" in pattern else "utf-8")
-            yield from (("pattern", bytes([style, len(data)]) + data + path) for path in PATHS)
+            paths = (PATHS[len(data) % 6], PATHS[(len(data) + 3) % 6])
+            yield from (("pattern", bytes([style, len(data)]) + data + path) for path in paths)
     bodies = [bytes.fromhex(text) for text in strings(read("items.json"))]
     for form in FORMATS:
         yield from (("render", bytes([len(form)]) + form.encode() + body) for body in bodies[:6])
