@@ -62,6 +62,15 @@ demo: build  ## build, then back up a real tree, restore it, and compare every b
 
 # ---- checking ----------------------------------------------------------------------------------------------------
 
+FUZZ_SECONDS ?= 60
+FUZZ_TARGETS ?= $(notdir $(basename $(wildcard fuzz/fuzz_targets/*.rs)))
+.PHONY: fuzz
+fuzz:  ## every decoder against a fuzzer, FUZZ_SECONDS=60 each; needs cargo-fuzz and a nightly toolchain
+	for target in $(FUZZ_TARGETS); do \
+	    cargo +nightly fuzz run --sanitizer none $$target -- \
+	        -max_total_time=$(FUZZ_SECONDS) -max_len=4096 -timeout=20 -rss_limit_mb=1024 -malloc_limit_mb=256; \
+	done
+
 .PHONY: test lint lint-python lint-native lint-rust test-setup test-rust test-python stages
 test: test-setup lint test-rust stages test-python  ## everything: installs what is missing, then lint and both test suites
 

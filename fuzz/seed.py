@@ -5,8 +5,10 @@ What the fuzzer found later lies there, too; seeds that are there already stay a
 
 import bz2
 import hashlib
+import io
 import json
 import lzma
+import tarfile
 import zlib
 from collections.abc import Iterator
 from pathlib import Path
@@ -109,7 +111,8 @@ def from_words() -> Iterator[tuple[str, bytes]]:
     for style, patterns in PATTERNS.items():
         for pattern in patterns:
             data = pattern.encode("latin-1" if "\xff" in pattern else "utf-8")
-            yield from (("pattern", bytes([style, len(data)]) + data + path) for path in PATHS)
+            paths = (PATHS[len(data) % 6], PATHS[(len(data) + 3) % 6])
+            yield from (("pattern", bytes([style, len(data)]) + data + path) for path in paths)
     bodies = [bytes.fromhex(text) for text in strings(read("items.json"))]
     for form in FORMATS:
         yield from (("render", bytes([len(form)]) + form.encode() + body) for body in bodies[:6])
@@ -142,9 +145,27 @@ def from_words() -> Iterator[tuple[str, bytes]]:
         yield "decompress", bytes([codec]) + len(text).to_bytes(3, "little") + payload
 
 
+def from_tapes() -> Iterator[tuple[str, bytes]]:
+    """Tar streams of another program, in its formats, with members of most kinds."""
+    kinds = [tarfile.REGTYPE, tarfile.DIRTYPE, tarfile.SYMTYPE, tarfile.LNKTYPE, tarfile.CHRTYPE, tarfile.FIFOTYPE]
+    for form in (tarfile.USTAR_FORMAT, tarfile.GNU_FORMAT, tarfile.PAX_FORMAT):
+        for kind in kinds:
+            name = "a/b" if form == tarfile.USTAR_FORMAT else "long/" * 21 + "name"
+            member = tarfile.TarInfo(name)
+            member.type, member.linkname, member.mtime = kind, "x" * (kind in kinds[2:4]), 1_700_000_000
+            member.pax_headers = {"SCHILY.xattr.user.x": "y", "atime": "1.5"}
+            member.size = 700 if kind == tarfile.REGTYPE else 0
+            stream = io.BytesIO()
+            with tarfile.open(fileobj=stream, mode="w", format=form) as tape:
+                tape.addfile(member, io.BytesIO(bytes(700)))
+            used = len(stream.getvalue().rstrip(b"\0"))
+            data = stream.getvalue()[: -(-used // 512) * 512 + 2048]
+            yield from (("tar", part) for part in (data, data[:-2048], data[:300], data[:100] + b"7" + data[101:]))
+
+
 def main() -> None:
     """Writes the seeds under names that their content gives them, as libFuzzer does."""
-    for seeds in (from_packs(), from_vectors(), from_words()):
+    for seeds in (from_packs(), from_vectors(), from_words(), from_tapes()):
         for target, data in seeds:
             directory = ROOT / "fuzz" / "corpus" / target
             directory.mkdir(parents=True, exist_ok=True)

@@ -192,6 +192,7 @@ CRATES: dict[str, set[str]] = {
     "bork-core": {"bork-format"},
     "bork-engine": {"bork-format", "bork-core"},
     "bork-agent": {"bork-format", "bork-core", "bork-engine"},
+    "bork-fuzz": {"bork-format", "bork-core", "bork-engine"},
     "bork-python": {"bork-format", "bork-core", "bork-engine"},
 }
 ENCRYPTION = {"ring", "argon2", "aes", "aes-gcm", "chacha20poly1305", "aws-lc-rs", "openssl"}

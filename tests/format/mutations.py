@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Callable, Sequence
+from typing import Any
 
 from hypothesis import strategies as st
 
@@ -59,7 +60,7 @@ def changed_json(draw: st.DrawFn, valid: Sequence[bytes]) -> bytes:
     return json.dumps(values, sort_keys=True, separators=(",", ":")).encode()
 
 
-def places(value: object) -> list[tuple[object, object]]:
+def places(value: object) -> list[tuple[Any, Any]]:
     """Every container below ``value`` with every key in it."""
     keys = value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list) else ()
     return [found for key, inner in keys for found in ((value, key), *places(inner))]

@@ -12,13 +12,14 @@ pub mod meter;
 pub mod nodes;
 pub mod sealed;
 pub mod tables;
+pub mod tapes;
 pub mod words;
 
 /// A function that panics if a promise is broken for this input, and says whether the input was accepted.
 pub type Target = fn(&[u8]) -> bool;
 
 /// Every target by the name of its corpus.
-pub const TARGETS: [(&str, Target); 15] = [
+pub const TARGETS: [(&str, Target); 16] = [
     ("acl", words::acl),
     ("content_list", nodes::content_list),
     ("decompress", compressed::decompress),
@@ -32,6 +33,7 @@ pub const TARGETS: [(&str, Target); 15] = [
     ("record", sealed::record),
     ("render", words::render),
     ("table", tables::table),
+    ("tar", tapes::tar),
     ("toc", sealed::toc),
     ("trailer", sealed::trailer),
 ];

@@ -54,9 +54,11 @@ pub fn leaf(data: &[u8]) -> bool {
 pub fn inner(data: &[u8]) -> bool {
     // The smallest child has 49 bytes and becomes a value of 72, in a vector that grows by doubling.
     let Ok(node) = bounded(4096 + data.len() * 8, || decode_inner(data)) else { return false };
-    assert!(node.children.windows(2).all(|pair| {
-        compare(&pair[0].summary.first, &pair[1].summary.first) == Ordering::Less
-    }));
+    assert!(
+        node.children
+            .windows(2)
+            .all(|pair| { compare(&pair[0].summary.first, &pair[1].summary.first) == Ordering::Less })
+    );
     assert!(node.children.iter().all(|child| check_path(&child.summary.first).is_ok()));
     same(data, &encode_inner(node.level, &node.children))
 }

@@ -34,7 +34,8 @@ pub fn toc(data: &[u8]) -> bool {
     let Some((count, bytes)) = data.split_first_chunk::<4>() else { return false };
     let count = u32::from_le_bytes(*count);
     let (records, _) = bytes.as_chunks::<RECORD_LENGTH>();
-    let stored = |record: &[u8; RECORD_LENGTH]| u64::from(u32::from_le_bytes([record[0], record[1], record[2], record[3]]));
+    let stored =
+        |record: &[u8; RECORD_LENGTH]| u64::from(u32::from_le_bytes([record[0], record[1], record[2], record[3]]));
     let space: u64 = records.iter().take(count as usize).map(stored).sum();
     // The smallest object has one chunk: 52 bytes become a TocObject of 48 and a vector for four chunks.
     let limit = 1024 + bytes.len() * 10;

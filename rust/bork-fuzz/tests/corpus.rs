@@ -31,7 +31,11 @@ fn replay(name: &str) {
     let inputs = inputs(name);
     let (mut accepted, mut refused, mut damaged) = (0, 0, 0);
     for input in &inputs {
-        if call(name, *target, input) { accepted += 1 } else { refused += 1 }
+        if call(name, *target, input) {
+            accepted += 1
+        } else {
+            refused += 1
+        }
         let step = input.len().div_ceil(PLACES_MAX).max(1);
         for at in (0..input.len()).step_by(step) {
             call(name, *target, &input[..at]);
@@ -70,5 +74,5 @@ macro_rules! replayed {
 }
 
 replayed! {
-    acl content_list decompress header inner item key leaf msgpack pattern record render table toc trailer
+    acl content_list decompress header inner item key leaf msgpack pattern record render table tar toc trailer
 }
