@@ -63,10 +63,6 @@ class Events(Silence):
     def problem(self, kind: str, path: bytes, message: str) -> None:
         self.said.append(f"{kind} {path!r}: {message}")
 
-    def log(self, level: str, message: str, msgid: str | None = None) -> None:
-        if level in ("warning", "error"):
-            self.said.append(message)
-
 
 class LoneClock:
     def now_ns(self) -> int:
