@@ -183,8 +183,10 @@ class Search:
 
     def _is_unnoticed(self, state: State, number: int) -> bool:
         """Whether no other process can notice what this one does next, nor change what it is told."""
-        operation = state.places[number].node.operation  # type: ignore[union-attr]
-        assert operation is not None
+        node = state.places[number].node
+        assert node is not None
+        assert node.operation is not None
+        operation = node.operation
         verb, name = str(operation[0]), str(operation[1])
         if verb == "wait":
             return True

@@ -63,10 +63,6 @@ class Events(Silence):
     def problem(self, kind: str, path: bytes, message: str) -> None:
         self.said.append(f"{kind} {path!r}: {message}")
 
-    def log(self, level: str, message: str, msgid: str | None = None) -> None:
-        if level in ("warning", "error"):
-            self.said.append(message)
-
 
 class LoneClock:
     def now_ns(self) -> int:
@@ -180,7 +176,7 @@ class Stage:
     def writer(self, name: str, host: str = "host") -> Process:
         """Its tables are too few to be merged."""
         able = can("archives indexes packs", "archives indexes packs", self.head(name))
-        return self.process(f"writer of {name}", self.create(name, host), able)
+        return self.process(f"writer of {name} from {host}", self.create(name, host), able)
 
     def deleter(self, name: str = "old") -> Process:
         return self.process(f"deleter of {name}", self.delete(name), can("", "", self.head(name)))
@@ -298,7 +294,7 @@ class Stage:
         must = set(self.archives)
         may: set[str] = set()
         for name, outcome in outcomes.items():
-            what, _, archive = name.partition(" of ")
+            what, archive = _deed(name)
             is_done = outcome is not None and not outcome.error
             if what == "writer":
                 (must if is_done else may).add(archive)
@@ -309,7 +305,7 @@ class Stage:
                     may |= {archive} | new
                     must.discard(archive)
         for name, outcome in outcomes.items():
-            what, _, archive = name.partition(" of ")
+            what, archive = _deed(name)
             if outcome is None or outcome.error or what not in ("deleter", "renamer"):
                 continue
             if what == "deleter" and outcome.value == 0:
@@ -403,6 +399,12 @@ class Stage:
 
 
 BEGINNINGS = ("two archives", "deleted", "condemned", "doubled", "interrupted")
+
+
+def _deed(process: str) -> tuple[str, str]:
+    """What a process does, and to which archive."""
+    what, _, rest = process.partition(" of ")
+    return what, rest.partition(" from ")[0]
 
 
 def content_of(tree: str) -> bytes:
