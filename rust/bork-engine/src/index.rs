@@ -12,7 +12,7 @@ use bork_format::index::{self, Layout, Pack, SEGMENT_LENGTH, View};
 use bork_format::pack::{HEADER_LENGTH, Header, Kind, ObjectKind, Record, TAG_LENGTH, TocObject};
 use std::collections::{HashMap, HashSet};
 use std::fs::File;
-use std::io::Write;
+use std::io::{Read, Write};
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, RwLock};
@@ -97,6 +97,23 @@ impl Table {
     /// The table itself.
     pub fn view(&self) -> View<'_> {
         View::with_layout(self.backing.bytes(), self.layout)
+    }
+
+    /// Gives back the pages that a pass over the table has touched: they stay in the page cache, and are only not this
+    /// process's any more.
+    pub fn rest(&self) {
+        if let Backing::Mapped(map) = &self.backing {
+            // SAFETY: the mapping is of a file, shared and read-only: pages that are touched again come from the file.
+            let _ = unsafe { map.unchecked_advise(memmap2::UncheckedAdvice::DontNeed) };
+        }
+    }
+
+    /// Bytes that are mapped.
+    pub fn mapped_length(&self) -> usize {
+        match &self.backing {
+            Backing::Mapped(map) => map.len(),
+            Backing::Owned(_) => 0,
+        }
     }
 
     /// Name of the index object, if it is one.
@@ -313,6 +330,7 @@ impl ChunkIndex {
                     described.insert(pack.name, pack);
                 }
             }
+            table.rest();
         }
         let mut packs: Vec<IndexedPack> = described.into_values().collect();
         packs.sort_unstable_by_key(|pack| pack.name);
@@ -383,6 +401,7 @@ impl ChunkIndex {
                     totals.2 += u64::from(object.record.stored);
                 }
             }
+            table.rest();
         }
         totals
     }
@@ -493,10 +512,19 @@ fn unnamed_table(directory: &Path, plain: &[u8]) -> std::io::Result<memmap2::Mma
 /// Maps a cache file whose checksum is right. Cost: one pass at the speed of BLAKE3.
 fn map_table(path: &Path) -> Option<memmap2::Mmap> {
     let file = File::open(path).ok()?;
+    // Read, not through the mapping: what is only hashed should not count as this process's memory.
+    let length = usize::try_from(file.metadata().ok()?.len()).ok()?;
+    let split = length.checked_sub(32)?;
+    let mut hasher = blake3::Hasher::new();
+    hasher.update_reader((&file).take(split as u64)).ok()?;
+    let mut sum = [0; 32];
+    (&file).read_exact(&mut sum).ok()?;
+    if *hasher.finalize().as_bytes() != sum {
+        return None;
+    }
     // SAFETY: the file is in bork's private cache directory; it is published by rename and never changed in place.
     let map = unsafe { memmap2::Mmap::map(&file) }.ok()?;
-    let split = map.len().checked_sub(32)?;
-    (blake3::hash(&map[..split]).as_bytes()[..] == map[split..]).then_some(map)
+    (map.len() == length).then_some(map)
 }
 
 /// Chunks of packs that this run is writing: claimed by the worker that saw them first.

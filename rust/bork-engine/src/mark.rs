@@ -29,7 +29,15 @@ const POLL: Duration = Duration::from_millis(50);
 /// One bit for each chunk record of the tables that an index had when the marks were made.
 pub struct Marks {
     tables: Vec<Marked>,
+    /// Of large tables the pages that were touched are given back after each so many marks.
+    is_large: bool,
+    since_rest: AtomicU64,
 }
+
+/// Tables of together this length are large. Unit: bytes.
+const LARGE: usize = 128 << 20;
+/// A mark touches a page or two of 4 KiB, nearly always other ones: 128 MiB after so many.
+const MARKS_BEFORE_REST: u64 = 32 << 10;
 
 struct Marked {
     table: Arc<Table>,
@@ -56,9 +64,12 @@ impl Marks {
             let count = view.layout().chunks;
             let filter = Filter::new(count, (0..count).map(|at| view.id(at)));
             let bits = (0..count.div_ceil(64)).map(|_| AtomicU64::new(0)).collect();
+            table.rest();
             Marked { filter, bits, table }
         };
-        Marks { tables: index.snapshot().into_iter().map(marked).collect() }
+        let tables: Vec<Marked> = index.snapshot().into_iter().map(marked).collect();
+        let is_large = tables.iter().map(|marked| marked.table.mapped_length()).sum::<usize>() > LARGE;
+        Marks { tables, is_large, since_rest: AtomicU64::new(0) }
     }
 
     /// Marks one copy of a chunk. `Some(true)` if it was not marked before, `None` if there is no copy.
@@ -73,6 +84,9 @@ impl Marks {
             }
         }
         let (_, marked, at) = best?;
+        if self.is_large && self.since_rest.fetch_add(1, Ordering::Relaxed).is_multiple_of(MARKS_BEFORE_REST) {
+            self.tables.iter().for_each(|marked| marked.table.rest());
+        }
         let bit = 1 << (at % 64);
         Some(marked.bits[at / 64].fetch_or(bit, Ordering::Relaxed) & bit == 0)
     }
@@ -110,6 +124,7 @@ impl Marks {
         let mut usage: HashMap<Id, Usage> = HashMap::new();
         for marked in &self.tables {
             marked.add_usage(&mut usage);
+            marked.table.rest();
         }
         usage
     }

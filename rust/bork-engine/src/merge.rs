@@ -57,6 +57,7 @@ impl ChunkIndex {
             return Ok(None);
         }
         let chunks = merge_chunks(&tables, &numbers);
+        tables.iter().for_each(|table| table.rest());
         let mut superseded = names.to_vec();
         superseded.sort_unstable();
         Ok(Some(index::encode(&packs, &superseded, &objects, &chunks)))

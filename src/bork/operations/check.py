@@ -12,7 +12,7 @@ from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import TYPE_CHECKING
 
-from bork.core import CheckEngine, ChunkIndex
+from bork.core import CheckEngine, ChunkIndex, digest
 from bork.errors import IntegrityError, ObjectMissing, RepositoryError
 from bork.operations.drive import drive
 from bork.operations.heads import ArchiveEntry, find_archive, load_heads, name_bytes, select
@@ -206,8 +206,39 @@ def _check_archives(
         "verify_data": False,  # the packs are done: damage found there is named for each file here
     }
     engine = CheckEngine(plan, opened.keys, loaded.index)
-    drive(engine, opened.repository, counted, progress=percent("check.archives"))
+    told = _OfArchivesThatAreThere(counted, opened, entries)
+    drive(engine, opened.repository, told, progress=percent("check.archives"))
     return len(entries)
+
+
+class _OfArchivesThatAreThere:
+    """An EventSink that keeps silent on archives that were deleted since they were listed.
+
+    What such an archive alone needed may be gone by now, and that is no damage.
+    """
+
+    def __init__(self, counted: CountedProblems, opened: OpenRepository, entries: Sequence[ArchiveEntry]) -> None:
+        self._counted, self._opened = counted, opened
+        # The longest name first: one may begin like another.
+        self._entries = sorted(entries, key=lambda entry: len(entry.name), reverse=True)
+        self.lines, self.data, self.progress = counted.lines, counted.data, counted.progress
+        self.log, self.cancelled = counted.log, counted.cancelled
+
+    def problem(self, kind: str, path: bytes, message: str) -> None:
+        """Pass on, unless its archive is gone."""
+        for entry in self._entries:
+            name = _printable(entry.name).encode()
+            if path == name or path.startswith(name + b": "):
+                if self._is_there(entry):
+                    break
+                return
+        self._counted.problem(kind, path, message)
+
+    def _is_there(self, entry: ArchiveEntry) -> bool:
+        try:
+            return digest(self._opened.repository.get_head(entry.object)) == entry.id
+        except ObjectMissing:
+            return False
 
 
 def _printable(name: ArchiveName) -> str:

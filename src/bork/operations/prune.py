@@ -13,6 +13,7 @@ from bork.operations.deleting import delete_archive, deleted_totals
 from bork.operations.events import PercentProgress
 from bork.operations.heads import ArchiveEntry, Heads, load_heads
 from bork.operations.opening import open_repository
+from bork.operations.recreate import SUFFIX, is_temporary
 from bork.operations.retention import Candidate, Policy, Reason, is_checkpoint, without_checkpoint
 
 if TYPE_CHECKING:
@@ -103,7 +104,12 @@ def run(
 
 
 def _judge(access: Access, options: PruneOptions, heads: Heads) -> list[Step]:
-    by_name = {entry.head.name: entry for entry in heads.entries if _matches(entry.head.name, options)}
+    names = {entry.head.name for entry in heads.entries}
+    by_name = {
+        entry.head.name: entry
+        for entry in heads.entries
+        if _matches(entry.head.name, options) and not _is_twin(entry.head.name, names)
+    }
     candidates = [Candidate(name, time_of(entry)) for name, entry in by_name.items()]
     verdicts = retention.decide(candidates, options.policy, access.clock.now_ns())
     total = sum(verdict.reason is None for verdict in verdicts)
@@ -113,6 +119,11 @@ def _judge(access: Access, options: PruneOptions, heads: Heads) -> list[Step]:
         entry = by_name[verdict.candidate.name]
         steps.append(Step(entry, verdict.reason, 0 if verdict.reason else number, total))
     return steps
+
+
+def _is_twin(name: str, names: set[str]) -> bool:
+    """Whether an interrupted ``recreate`` has left it beside the archive itself: no rule may prefer it to that."""
+    return is_temporary(name) and name.removesuffix(SUFFIX) in names
 
 
 def _matches(name: str, options: PruneOptions) -> bool:
