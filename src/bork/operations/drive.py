@@ -77,12 +77,14 @@ def drive(
     *,
     progress: Callable[[Counters, bool], Progress],
     stored: Callable[[int], None] | None = None,
+    unread: Callable[[PackId], None] | None = None,
 ) -> Outcome:
     """Run an engine to its end. Without a ``repository`` it may neither store nor fetch.
 
-    ``progress`` makes an event of its counters; ``stored`` is that of a writing engine. If this raises, the engine has
-    been cancelled. A range that cannot be read is told to the engine, which knows what depends on it; everything else
-    that goes wrong in the storage ends the operation.
+    ``progress`` makes an event of its counters; ``stored`` is that of a writing engine; ``unread`` hears of each pack
+    that the medium does not give, which says nothing of what is in it. If this raises, the engine has been cancelled. A
+    range that cannot be read is told to the engine, which knows what depends on it; everything else that goes wrong in
+    the storage ends the operation.
     Raises: CancelledByUser, StorageError, RepositoryError, and whatever ``events`` raises.
     """
     try:
@@ -95,7 +97,7 @@ def drive(
                 events.progress(progress(engine.progress(), True))
                 return Outcome(event.outcome)
             if event is not None:
-                _perform(event, engine, repository, events, stored)
+                _perform(event, engine, repository, events, stored, unread)
             if time.monotonic() - shown >= WAIT_S:
                 events.progress(progress(engine.progress(), False))
                 shown = time.monotonic()
@@ -110,12 +112,13 @@ def _perform(
     repository: Repository | None,
     events: EventSink,
     stored: Callable[[int], None] | None,
+    unread: Callable[[PackId], None] | None,
 ) -> None:
     match event:
         case Lines():
             events.lines(event.data)
         case Fetch():
-            _fetch(event, engine, repository)
+            _fetch(event, engine, repository, unread)
         case Data():
             events.data(event.data)
         case Problem():
@@ -132,12 +135,17 @@ def _perform(
             raise InternalError("an engine went on after its end")
 
 
-def _fetch(event: Fetch, engine: Engine, repository: Repository | None) -> None:
+def _fetch(
+    event: Fetch, engine: Engine, repository: Repository | None, unread: Callable[[PackId], None] | None
+) -> None:
     if repository is None:
         raise InternalError("an engine wants to read from a repository, and there is none")
     try:
         data = repository.read([(PackId(pack), offset, length) for pack, offset, length in event.ranges])
     except (ObjectMissing, IntegrityError, StorageFault) as fault:
+        if unread is not None and isinstance(fault, StorageFault):
+            for pack, _, _ in event.ranges:
+                unread(PackId(pack))
         engine.fetch_failed(event.token, str(fault))
     else:
         engine.fetched(event.token, data)

@@ -59,6 +59,7 @@ class Repair:
         self._access, self._events = access, events
         self._repository, self._keys = opened.repository, opened.keys
         self.repaired = Repaired()
+        self._unread: set[PackId] = set()  # packs that the medium did not give when they were to be moved
 
     def generation(self) -> None:
         """A generation that cannot be read condemns nothing, which is always right: put one that says so."""
@@ -102,6 +103,10 @@ class Repair:
             if group:
                 self._rewrite(loaded, index, group)
         for pack in packs:
+            if pack in self._unread:
+                # Perhaps the medium gives it the next time: what is good in it was not all moved.
+                self._keep(layout.pack_name(pack))
+                continue
             self._events.log("info", f"Pack {pack.hex()} is damaged: what opens of it is in other packs now.")
             self.repaired.packs += self._set_aside(layout.pack_name(pack))
 
@@ -145,7 +150,14 @@ class Repair:
         self._repository.settle_packs(loaded.adopted)
         engine = RewriteEngine(plan, self._keys, index, marks)
         # What cannot be moved has been told by the check already.
-        drive(engine, self._repository, Silence(), progress=percent("compact.packs"), stored=engine.stored)
+        drive(
+            engine,
+            self._repository,
+            Silence(),
+            progress=percent("compact.packs"),
+            stored=engine.stored,
+            unread=self._unread.add,
+        )
 
     def _say(self, what: str, name: ObjectName, fault: Exception) -> None:
         self._events.log("info", f"The {what} {name} is damaged, and set aside: {fault}")
@@ -153,6 +165,9 @@ class Repair:
     def _set_aside(self, name: ObjectName) -> int:
         if self._repository.set_aside(name):
             return 1
+        self._keep(name)
+        return 0
+
+    def _keep(self, name: ObjectName) -> None:
         self.repaired.unreadable += 1
         self._events.log("error", f"{name} cannot be read from the medium, and stays where it is.")
-        return 0
