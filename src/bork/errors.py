@@ -14,6 +14,7 @@ Four families, because a caller acts differently on each::
     │   ├── RepositoryDoesNotExist
     │   ├── ParentPathDoesNotExist
     │   ├── PathAlreadyExists
+    │   ├── PathNotAllowed
     │   ├── ArchiveAlreadyExists
     │   ├── ArchiveDoesNotExist
     │   ├── AppendOnly
@@ -35,9 +36,18 @@ Four families, because a caller acts differently on each::
     │   │   ├── NoSpace
     │   │   ├── StorageQuotaExceeded
     │   │   ├── PermissionDenied
+    │   │   │   └── ChangeRefused
     │   │   ├── PathPermissionDenied
     │   │   ├── ReadOnlyStorage
-    │   │   └── StorageFault
+    │   │   ├── StorageFault
+    │   │   └── RemoteFault
+    │   │       ├── ConnectionClosed
+    │   │       │   └── ConnectionClosedWithHint
+    │   │       ├── ConnectionBrokenWithHint
+    │   │       ├── InvalidRPCMethod
+    │   │       ├── RPCServerOutdated
+    │   │       ├── UnexpectedRPCDataFormatFromClient
+    │   │       └── UnexpectedRPCDataFormatFromServer
     │   ├── LockError
     │   │   ├── LockTimeout
     │   │   └── SessionBroken
@@ -185,6 +195,14 @@ class PathAlreadyExists(UsageError):
     advice = "Choose another path, or an empty directory."
     exit_code = 19
     msgid = "Repository.PathAlreadyExists"
+
+
+class PathNotAllowed(UsageError):
+    message = "Repository path not allowed: {path}"
+    fields = ("path",)
+    advice = "The server was started for other paths: use one of those."
+    exit_code = 83
+    msgid = "PathNotAllowed"
 
 
 class ArchiveAlreadyExists(UsageError):
@@ -346,6 +364,13 @@ class PermissionDenied(StorageError):
     msgid = "Repository.PathPermissionDenied"
 
 
+class ChangeRefused(PermissionDenied):
+    message = "The server lets this client only add to the repository {location} ({operation} {name} was refused)."
+    advice = "Run the command on the server, or without --append-only there."
+    exit_code = 2
+    msgid = "ChangeRefused"
+
+
 class PathPermissionDenied(StorageError):
     message = "Permission denied to {location}."
     fields = ("location",)
@@ -364,6 +389,71 @@ class StorageFault(StorageError):
     message = "The storage of the repository {location} failed ({operation} {name}): {reason}."
     fields = ("location", "operation", "name", "reason")
     advice = "Check the disk or the connection, then run the command again."
+
+
+class RemoteFault(StorageError):
+    """The other end of a connection, or the way to it. The repository itself may be as good as ever."""
+
+    message = "The server answered: {detail}"
+    fields: ClassVar[tuple[str, ...]] = ("detail",)
+    advice = "It is of another version, or no Bork."
+
+
+class ConnectionClosed(RemoteFault):
+    message = "Connection closed by remote host"
+    fields: ClassVar[tuple[str, ...]] = ()
+    advice = "Check the network, and that Bork works on the server. What has arrived is not sent again."
+    exit_code = 80
+    msgid = "ConnectionClosed"
+
+
+class ConnectionClosedWithHint(ConnectionClosed):
+    message = "Connection closed by remote host: {hint}."
+    fields = ("hint",)
+    exit_code = 81
+    msgid = "ConnectionClosedWithHint"
+
+
+class ConnectionBrokenWithHint(RemoteFault):
+    message = "Connection to remote host is broken: {hint}."
+    fields = ("hint",)
+    advice = "Check the network. What has arrived is not sent again."
+    exit_code = 87
+    msgid = "ConnectionBrokenWithHint"
+
+
+class InvalidRPCMethod(RemoteFault):
+    message = "RPC method {method} is not valid"
+    fields = ("method",)
+    advice = "Client and server are of different versions: update the older one."
+    exit_code = 82
+    msgid = "InvalidRPCMethod"
+
+
+class RPCServerOutdated(RemoteFault):
+    message = "Client and server share no version of the protocol: client {client}, server {server}."
+    fields = ("client", "server")
+    advice = "Update the older one."
+    exit_code = 84
+    msgid = "RemoteRepository.RPCServerOutdated"
+
+
+class UnexpectedRPCDataFormatFromClient(RemoteFault):
+    message = "Bork {version}: Got unexpected RPC data format from client: {detail}."
+    fields = ("version", "detail")
+    advice = "Something changes what is sent on its way, or it is no client of Bork."
+    exit_code = 85
+    msgid = "UnexpectedRPCDataFormatFromClient"
+
+
+class UnexpectedRPCDataFormatFromServer(RemoteFault):
+    message = "Got unexpected RPC data format from server: {detail}."
+    fields = ("detail",)
+    advice = (
+        "Something on the server writes into the connection, such as a start-up file of the shell, or it is no Bork."
+    )
+    exit_code = 86
+    msgid = "UnexpectedRPCDataFormatFromServer"
 
 
 class LockError(SystemFault):

@@ -244,6 +244,8 @@ BORG_OPTIONS = {
         --keep-minutely -H --keep-hourly -d --keep-daily -w --keep-weekly -m --keep-monthly --keep-13weekly
         --keep-3monthly -y --keep-yearly --save-space -c --checkpoint-interval -P --prefix -a --glob-archives""",
     "rename": "",
+    # Borg takes the beginning of an option for the whole, so that --restrict-to-repo is in its documentation.
+    "serve": "--restrict-to-path --restrict-to-repository --restrict-to-repo --append-only --storage-quota",
     "version": "",
     "with-lock": "",
 }

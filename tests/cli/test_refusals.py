@@ -21,7 +21,7 @@ CREATE = ("create", "/r::a", "p")
 @pytest.mark.parametrize(
     ("words", "code", "text"),
     [
-        ("serve", 2, 'The command "bork serve" is not available in this version of Bork. See "bork help"'),
+        ("mount", 2, 'The command "bork mount" is not available in this version of Bork. See "bork help"'),
         ("prune /r", 2, 'Command Error: At least one of the "keep-within", "keep-last",'),
         ("prune --keep-daily 0 -y 0 /r", 2, 'Command Error: At least one of the "keep-within", "keep-last",'),
         ("prune --keep-daily all /r", 2, "bork prune: error: argument -d/--keep-daily: invalid int value: 'all'."),
@@ -102,7 +102,8 @@ CREATE = ("create", "/r::a", "p")
             2,
             "Command Error: Not allowed to bypass locking mechanism for chosen command",
         ),
-        ("create ssh://host/r::a p", 2, "A repository behind ssh (ssh://host/r) is not available in this version"),
+        ("create ssh://-oX/r::a p", 2, "Command Error: not the name of a host: '-oX'"),
+        ("create --rsh= --remote-path=-x ssh://host/r::a p", 2, "Command Error: not the name of a program: '-x'"),
         ("init /r", 2, "bork init: error: the following arguments are required: -e/--encryption."),
         ("init -e none /r::a", 2, 'bork init: error: argument REPOSITORY: "/r::a": No archive can be specified.'),
         ("list", 2, "bork list: error: argument REPOSITORY_OR_ARCHIVE: no repository given, and BORK_REPO"),

@@ -15,7 +15,9 @@ from bork.operations.reading import percent
 from bork.repository.config import RepositoryConfig
 from bork.repository.layout import IndexId, PackId, RepositoryId, index_name, pack_name
 from bork.repository.repository import Repository
+from bork.storage.base import Put
 from bork.storage.memory import MemoryStore, Objects
+from bork.storage.names import ObjectName
 from tests.operations.scene import Recorder
 from tests.storage.faulty import FaultyStore, Schedule
 
@@ -195,3 +197,76 @@ def test_a_number_that_the_engine_forgot_is_a_bug(key: str) -> None:
     outcome = run(Script([DONE]), MemoryStore())
     with pytest.raises(InternalError, match=key):
         outcome.number(key)
+
+
+# ---- packs that travel beside each other --------------------------------------------------------------------------
+
+
+class SlowStore(MemoryStore):
+    """Stores an object when it is waited for, as a store behind a line does. ``log``: what happens, in its order."""
+
+    def __init__(self, log: list[str], fault_at: int | None = None) -> None:
+        super().__init__()
+        self.log, self.fault_at, self.begun = log, fault_at, 0
+
+    def begin_put(self, name: ObjectName, data: Any) -> Put:  # noqa: ANN401  # any buffer
+        content = bytes(data)
+        self.begun += 1
+        number = self.begun
+        self.log.append(f"begin {content.decode()}")
+
+        class Later(Put):
+            def wait(later) -> None:  # noqa: N805  # ``self`` is the store
+                if number == self.fault_at:
+                    raise NoSpace(self.location, "put", name)
+                self.objects[name] = content
+                self.log.append(f"durable {content.decode()}")
+
+        return Later()
+
+    def put_if_absent(self, name: ObjectName, data: Any) -> None:  # noqa: ANN401  # any buffer
+        super().put_if_absent(name, data)
+        self.log.append(f"durable {bytes(data).decode()}")
+
+
+def slow(script: Script, store: SlowStore) -> None:
+    def stored(token: int) -> None:
+        script.stored(token)
+        store.log.append(f"told {token}")
+
+    repository = Repository(store, RepositoryConfig(RepositoryId(bytes(32)), "none", 3))
+    drive(script, repository, Recorder(), progress=percent("extract"), stored=stored)
+
+
+def test_packs_travel_beside_each_other_and_an_index_waits_for_all_of_them() -> None:
+    log: list[str] = []
+    index = event("StoreIndex", token=3, name=digest(b"i"), data=b"i")
+    slow(Script([store_pack(b"a", 1), store_pack(b"b", 2), index, DONE]), SlowStore(log))
+    assert log == ["begin a", "begin b", "durable a", "told 1", "durable b", "told 2", "durable i", "told 3"]
+
+
+def test_an_engine_that_waits_gets_its_oldest_pack_back() -> None:
+    log: list[str] = []
+    slow(
+        Script([store_pack(b"a", 1), store_pack(b"b", 2), None, store_pack(b"c", 3), None, None, DONE]), SlowStore(log)
+    )
+    assert log[:5] == ["begin a", "begin b", "durable a", "told 1", "begin c"]
+    assert log[-2:] == ["durable c", "told 3"]
+
+
+def test_nothing_ends_before_every_pack_is_durable() -> None:
+    log: list[str] = []
+    slow(Script([store_pack(b"a", 1), DONE]), SlowStore(log))
+    assert log == ["begin a", "durable a", "told 1"]
+
+
+@pytest.mark.parametrize("last", ["index", "done"])
+def test_a_pack_that_fails_late_keeps_what_follows_from_being_stored(last: str) -> None:
+    log: list[str] = []
+    events = [store_pack(b"a", 1), store_pack(b"b", 2)]
+    events += [event("StoreIndex", token=3, name=digest(b"i"), data=b"i")] if last == "index" else []
+    script = Script([*events, DONE])
+    store = SlowStore(log, fault_at=1)
+    with pytest.raises(NoSpace):
+        slow(script, store)
+    assert (script.answers, script.cancelled, store.objects) == ([], 1, {})

@@ -1,6 +1,7 @@
 """Every kind of store, for the conformance suite."""
 
 import subprocess
+import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -9,6 +10,8 @@ import pytest
 from bork.storage.base import Store
 from bork.storage.local import LocalStore
 from bork.storage.memory import MemoryStore, Objects
+from bork.storage.remote.connection import Settings
+from bork.storage.remote.store import RemoteStore
 from tests.crash.disk import Disk
 
 
@@ -29,8 +32,15 @@ def tmpfs(tmp_path: Path) -> Iterator[Callable[[str], Path]]:
         subprocess.run(["umount", path], check=True)
 
 
+def serving(*options: str) -> Settings:
+    """A real ``bork serve`` behind a pipe."""
+    return Settings([sys.executable, "-m", "bork", "serve", *options], "bork of a test", said.append)
+
+
+said: list[str] = []  # what servers have said on stderr
+
 KINDS = [
-    *("memory", "local", "local on a simulated disk"),
+    *("memory", "local", "remote", "local on a simulated disk"),
     pytest.param("local on tmpfs", marks=pytest.mark.needs("root")),
 ]
 
@@ -50,6 +60,12 @@ def reopen(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Callable[
 
         def open_one() -> Store:
             return LocalStore.open("/store", machine)
+    elif request.param == "remote":
+        made = RemoteStore.create("ssh://server/store", str(tmp_path / "store"), serving())
+        made.close()
+
+        def open_one() -> Store:
+            return RemoteStore.open("ssh://server/store", str(tmp_path / "store"), serving())
     else:
         parent = tmp_path if request.param == "local" else request.getfixturevalue("tmpfs")("size=64m")
         LocalStore.create(str(parent / "store")).close()

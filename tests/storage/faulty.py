@@ -116,6 +116,9 @@ class FaultyStore(Store):
         self._inner.delete(name)
         self._after("delete", name, strikes=strikes)
 
+    def arrived_ns(self, name: ObjectName) -> int | None:
+        return self._inner.arrived_ns(name)
+
     def settle(self, names: Iterable[ObjectName]) -> None:
         names = list(names)
         strikes = self._before("settle", " ".join(names))

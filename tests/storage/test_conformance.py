@@ -1,5 +1,6 @@
 """What every storage backend promises (``bork/storage/base.py``), tried on each of them."""
 
+import time
 from collections.abc import Callable
 from mmap import mmap
 from threading import Barrier, Thread
@@ -7,14 +8,18 @@ from threading import Barrier, Thread
 import pytest
 
 from bork.errors import IntegrityError, ObjectExists, ObjectMissing
+from bork.repository.config import RepositoryConfig
+from bork.repository.layout import RepositoryId
 from bork.storage.base import Hold, Range, Store
 from bork.storage.holding import LocalHold
 from bork.storage.memory import MemoryStore
 from bork.storage.names import COLLECTIONS, CONFIG, ObjectName
-from tests.storage.naming import archive, pack
+from bork.storage.remote.store import RemoteStore
+from tests.storage.naming import archive, pack, session
 
 Reopen = Callable[[], Store]
 MIB = 1 << 20
+TICK_NS = 20_000_000  # file systems take the time from a clock that ticks every few milliseconds
 
 
 def test_what_was_put_is_got(store: Store) -> None:
@@ -116,23 +121,24 @@ def test_listing_shows_each_object_of_the_collection_and_no_other(store: Store) 
 
 
 def test_a_deleted_object_is_gone_and_its_name_is_free(store: Store, reopen: Reopen) -> None:
-    store.put_if_absent(pack(b"one"), b"one")
-    assert store.get_range(pack(b"one"), 0, 3) == b"one"
-    store.delete(pack(b"one"))
+    store.put_if_absent(archive("monday"), b"one")
+    assert store.get_range(archive("monday"), 0, 3) == b"one"
+    store.delete(archive("monday"))
     for each in (store, reopen()):
         with pytest.raises(ObjectMissing):
-            each.get_range(pack(b"one"), 0, 3)
-        assert list(each.list("packs")) == []
-    store.put_if_absent(pack(b"one"), b"two")
-    assert store.get_range(pack(b"one"), 0, 3) == b"two"
+            each.get_range(archive("monday"), 0, 3)
+        assert list(each.list("archives")) == []
+    store.put_if_absent(archive("monday"), b"two")
+    assert store.get_range(archive("monday"), 0, 3) == b"two"
 
 
 def test_replacing_shows_the_new_content_to_everybody(store: Store, reopen: Reopen) -> None:
-    store.replace(CONFIG, b"old")
-    assert store.get_range(CONFIG, 0, 3) == b"old"
-    store.replace(CONFIG, b"newer")
-    assert store.get_range(CONFIG, 0, 5) == b"newer"
-    assert reopen().get(CONFIG) == b"newer"
+    old, new = (RepositoryConfig(RepositoryId(bytes(32)), mode, 3).encode() for mode in ("none", "authenticated"))
+    store.replace(CONFIG, old)
+    assert store.get_range(CONFIG, 0, len(old)) == old
+    store.replace(CONFIG, new)
+    assert store.get_range(CONFIG, 0, len(new)) == new
+    assert reopen().get(CONFIG) == new
 
 
 def test_settling_and_sweeping_change_nothing(store: Store) -> None:
@@ -147,14 +153,52 @@ def test_a_store_that_is_destroyed_holds_nothing_and_again_nothing(store: Store,
     for content in (b"one", b"two"):
         store.put_if_absent(pack(content), content)
     store.put_if_absent(archive("monday"), b"head")
-    store.put_if_absent(CONFIG, b"config")
-    session = store.hold(ObjectName("sessions/" + "0" * 64), b"at work")
+    store.put_if_absent(CONFIG, RepositoryConfig(RepositoryId(bytes(32)), "none", 3).encode())
+    hold = store.hold(session("mine"), b"at work")
     assert store.destroy()
-    session.release()
+    hold.release()
     for collection in COLLECTIONS:
         assert list(another.list(collection)) == []
     with pytest.raises(ObjectMissing):
         another.get(CONFIG)
+
+
+def test_an_object_that_was_begun_is_there_when_it_was_waited_for(store: Store, reopen: Reopen) -> None:
+    contents = [b"%d" % number * 50_000 for number in range(8)]
+    begun = [store.begin_put(pack(content), content) for content in contents]
+    for put in begun:
+        if put is not None:
+            put.wait()
+    assert dict(reopen().list("packs")) == {pack(content): len(content) for content in contents}
+
+
+def test_a_name_that_is_taken_is_refused_when_it_was_begun_too(store: Store) -> None:
+    store.put_if_absent(archive("monday"), b"first")
+    with pytest.raises(ObjectExists):  # noqa: PT012  # here or there
+        put = store.begin_put(archive("monday"), b"second")
+        assert put is not None
+        put.wait()
+    assert store.get(archive("monday")) == b"first"
+
+
+def test_ranges_of_any_number_and_length_come_back_whole(store: Store) -> None:
+    content = bytes(range(251)) * 40_000
+    store.put_if_absent(pack(content), content)
+    wanted = [Range(pack(content), 1000 * number, number % 300) for number in range(9000)]
+    wanted.append(Range(pack(content), 0, len(content)))
+    assert store.get_ranges(wanted) == [content[offset : offset + length] for _, offset, length in wanted]
+
+
+def test_an_arrival_is_the_time_of_the_put(store: Store, reopen: Reopen) -> None:
+    before = time.time_ns()
+    store.put_if_absent(archive("monday"), b"head")
+    after = time.time_ns()
+    monday, nothing = reopen().arrivals_ns([archive("monday"), archive("tuesday")])
+    assert nothing is None
+    assert monday is not None
+    assert before - TICK_NS <= monday <= after
+    assert store.arrived_ns(archive("monday")) == monday
+    assert store.arrivals_ns([archive("monday")] * 5000) == [monday] * 5000
 
 
 def test_free_space_is_a_number_or_unknown(store: Store) -> None:
@@ -171,6 +215,9 @@ def let_die(store: Store, hold: Hold) -> None:
     """The process ends without a word."""
     if isinstance(store, MemoryStore):
         store.die()
+    elif isinstance(store, RemoteStore):
+        store._connection._child._process.kill()
+        store._connection._child._process.wait()
     else:
         assert isinstance(hold, LocalHold)
         hold._root.close(hold._fd)

@@ -5,10 +5,10 @@ from __future__ import annotations
 import os
 from typing import TYPE_CHECKING, NoReturn
 
+import bork
 from bork.cli import location as locations
 from bork.cli.exit_codes import Warnings
 from bork.cli.parser import BadArguments, Values, program_name
-from bork.errors import NotAvailable
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from bork.cli.questions import Questions
     from bork.cli.signals import Signals
     from bork.errors import BorkError
-    from bork.operations.access import Access
+    from bork.operations.access import Access, Stores
     from bork.operations.events import LogLevel
     from bork.operations.selection import ArchiveFilter, ItemLines
     from bork.operations.totals import DeletedTotals
@@ -108,13 +108,13 @@ class Invocation:
     def access(self, location: locations.Location) -> Access:
         """How to reach the repository of ``location``."""
         from bork.cli.passphrase import Passphrases  # late: not every command opens a repository
-        from bork.operations.access import Access  # late: --dry-run needs no repository
+        from bork.operations.access import Access, LocalStores  # late: --dry-run needs no repository
 
-        if not location.is_local:
-            raise NotAvailable(f"A repository behind ssh ({location.canonical()})")
         questions = self.questions()
         return Access(
-            path=location.absolute_path(),
+            path=location.canonical(),
+            is_local=location.is_local,
+            stores=LocalStores() if location.is_local else self._remote_stores(location),
             passphrases=Passphrases(self.console, self.environment, questions),
             cache_dir=self.environment.cache_dir(),
             keys_dir=self.environment.keys_dir(),
@@ -125,6 +125,25 @@ class Invocation:
             bypass_lock=self.values.flag("bypass_lock"),
             threads=self.threads(),
         )
+
+    def _remote_stores(self, location: locations.Location) -> Stores:
+        """How to reach a repository behind ssh. Nothing is started yet."""
+        from bork.operations.access import RemoteStores  # late: 15 ms for remote repositories only
+        from bork.storage.remote.command import Server, connect_command
+        from bork.storage.remote.connection import Settings
+
+        server = Server(location.host or "", location.user, location.port)
+        rsh = self.values.optional("rsh") or self.environment.get("RSH") or "ssh"
+        remote_path = self.expanded("remote_path") or self.expand(self.environment.get("REMOTE_PATH") or "bork")
+        options = [f"--{level}" for level in ("info", "debug") if self.console.shows(level)][-1:]
+        settings = Settings(
+            command=connect_command(server, rsh, remote_path, *options),
+            program=f"bork {bork.__version__}",
+            say=lambda line: self.console.log("warning", f"Remote: {line}"),
+            rate_bytes_s=1024 * max(0, self.values.number("upload_ratelimit")),
+            buffer_bytes=(1 << 20) * max(0, self.values.number("upload_buffer")),
+        )
+        return RemoteStores(location.remote_path(), settings)
 
     def threads(self) -> int:
         """``--threads``, else ``BORK_THREADS``, else 0: as many as fit the machine."""

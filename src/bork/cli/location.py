@@ -1,6 +1,6 @@
 """Where a repository is, and which archive in it: ``REPO``, ``REPO::ARCHIVE``, ``::ARCHIVE``.
 
-Local paths, ``file://`` and, parsed but refused by the caller for now, ``ssh://`` and ``host:path``. A path may hold
+Local paths, ``file://``, ``ssh://`` and ``host:path``. A path may hold
 single colons, never two. An archive name holds no slash. Other schemes are refused; Borg makes a directory ``sftp:``.
 """
 
@@ -44,12 +44,14 @@ class Location(NamedTuple):
         if self.is_local:
             return self.absolute_path()
         host = f"[{self.host}]" if self.host and ":" in self.host else self.host
-        path = self.path
-        if path.startswith("~"):
-            path = f"/{path}"
-        elif not path.startswith("/"):
-            path = f"/./{path}"
-        return f"ssh://{f'{self.user}@' if self.user else ''}{host}{f':{self.port}' if self.port else ''}{path}"
+        port = f":{self.port}" if self.port else ""
+        return f"ssh://{f'{self.user}@' if self.user else ''}{host}{port}{self.remote_path()}"
+
+    def remote_path(self) -> str:
+        """What a server is asked for: ``/absolute``, ``/./relative`` to where it runs, ``/~/in`` its home."""
+        if self.path.startswith("/"):
+            return self.path
+        return f"/{self.path}" if self.path.startswith("~") else f"/./{self.path}"
 
 
 def parse(

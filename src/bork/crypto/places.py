@@ -155,7 +155,8 @@ class FileSlots:
 
     def _new_path(self) -> str:
         """A free name that tells a person which repository it is for."""
-        stem = re.sub(r"[^\w.-]+", "_", os.path.abspath(self._repository.location)).strip("_")[-200:] or "repository"
+        location = self._repository.location.removeprefix("ssh://")
+        stem = re.sub(r"[^\w.-]+", "_", location).strip("_")[-200:] or "repository"
         path, number = os.path.join(self._keys_dir, stem), 2
         while os.path.lexists(path):
             path, number = os.path.join(self._keys_dir, f"{stem}.{number}"), number + 1

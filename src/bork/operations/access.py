@@ -15,6 +15,7 @@ from bork.storage.local import LocalStore
 
 if TYPE_CHECKING:
     from bork.storage.base import Store
+    from bork.storage.remote.connection import Settings
 
 
 class PassphraseSource(Protocol):
@@ -95,11 +96,29 @@ class LocalStores:
         return LocalStore.create(location, make_parent_dirs=make_parent_dirs)
 
 
+class RemoteStores:
+    """The one repository at ``path`` of a server. A location is its URL, for messages."""
+
+    def __init__(self, path: str, settings: Settings) -> None:
+        self._path, self._settings = path, settings
+
+    def open(self, location: str) -> Store:
+        # Late: it takes subprocess, and most repositories are local.
+        from bork.storage.remote.store import RemoteStore
+
+        return RemoteStore.open(location, self._path, self._settings)
+
+    def create(self, location: str, *, make_parent_dirs: bool) -> Store:
+        from bork.storage.remote.store import RemoteStore  # late: as above
+
+        return RemoteStore.create(location, self._path, self._settings, make_parent_dirs=make_parent_dirs)
+
+
 @dataclass(frozen=True, slots=True)
 class Access:
     """How to reach one repository. The command line fills it in from options and environment."""
 
-    path: str
+    path: str  # of this machine, or a URL
     passphrases: PassphraseSource
     cache_dir: str | None  # parent of the caches of all repositories; None: keep nothing between commands
     keys_dir: str
@@ -113,3 +132,4 @@ class Access:
     randomness: Randomness = field(default_factory=SystemRandomness)
     stores: Stores = field(default_factory=LocalStores)
     kdf_cost: KdfCost = KDF_DEFAULT
+    is_local: bool = True  # whether ``path`` is a path of this machine

@@ -207,7 +207,7 @@ def _plan(access: Access, options: CreateOptions, start_ns: int) -> dict[str, ob
 def _skipped(access: Access) -> list[tuple[int, int]]:
     """The repository and the cache, which are no part of what the user has."""
     found = []
-    for path in (access.path, access.cache_dir):
+    for path in (access.path if access.is_local else None, access.cache_dir):
         with contextlib.suppress(OSError):
             if path is not None:
                 stat = os.stat(path)

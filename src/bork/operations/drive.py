@@ -3,13 +3,15 @@
 An engine never sees a repository: it says which bytes to store and which to read, and this loop does it, in one thread,
 while the engine's own threads work on. So every fault of a storage meets an engine here and nowhere else.
 
-Engines rely on the order: an object is durable before the next event is looked at, so an index that an engine emits
-after its packs is never stored before them.
+Engines rely on the order: packs are durable before anything else that an engine wants is looked at, so an index that an
+engine emits after its packs is never stored before them. Only packs travel beside each other: while the storage makes
+one durable, the next is on its way. An engine is told that a pack is stored when it is.
 """
 
 from __future__ import annotations
 
 import time
+from collections import deque
 from typing import TYPE_CHECKING, Protocol
 
 from bork.core import Data, Done, Fetch, Lines, Problem, StoreIndex, StorePack
@@ -87,23 +89,65 @@ def drive(
     the storage ends the operation.
     Raises: CancelledByUser, StorageError, RepositoryError, and whatever ``events`` raises.
     """
+    begun = _Begun(repository, stored)
     try:
         shown = time.monotonic()
         while True:
-            event = engine.next_event(WAIT_S)
+            event = engine.next_event(0 if begun.packs else WAIT_S)
             if events.cancelled():
                 raise CancelledByUser
+            if event is None:
+                begun.finish(1)  # an engine with nothing to do may be waiting for the buffer of a pack
             if isinstance(event, Done):
+                begun.finish()
                 events.progress(progress(engine.progress(), True))
                 return Outcome(event.outcome)
             if event is not None:
-                _perform(event, engine, repository, events, stored, unread)
+                _perform(event, engine, repository, events, begun, unread)
             if time.monotonic() - shown >= WAIT_S:
                 events.progress(progress(engine.progress(), False))
                 shown = time.monotonic()
+                if repository is not None:
+                    repository.stay()
     except BaseException:
         engine.cancel()
         raise
+
+
+class _Begun:
+    """The packs that are on their way into the storage, oldest first. The engine's buffers bound their number."""
+
+    def __init__(self, repository: Repository | None, stored: Callable[[int], None] | None) -> None:
+        self._repository, self._stored = repository, stored
+        self.packs: deque[tuple[int, Callable[[], None]]] = deque()
+
+    def begin(self, event: StorePack) -> None:
+        """Raises: StorageError, of this pack."""
+        repository, stored = self._writable()
+        wait = repository.begin_pack(PackId(event.name), event.data)
+        if wait is None:
+            stored(event.token)
+        else:
+            self.packs.append((event.token, wait))
+
+    def finish(self, count: int | None = None) -> None:
+        """Wait until the oldest ``count`` packs are durable; None: all. Raises: StorageError, of one of them."""
+        for _ in range(len(self.packs) if count is None else min(count, len(self.packs))):
+            token, wait = self.packs.popleft()
+            wait()
+            self._writable()[1](token)
+
+    def index(self, event: StoreIndex) -> None:
+        """Store an index, when all packs are. Raises: StorageError."""
+        self.finish()
+        repository, stored = self._writable()
+        repository.put_index(IndexId(event.name), event.data)
+        stored(event.token)
+
+    def _writable(self) -> tuple[Repository, Callable[[int], None]]:
+        if self._stored is None or self._repository is None:
+            raise InternalError("an engine that only reads wants to store something")
+        return self._repository, self._stored
 
 
 def _perform(
@@ -111,7 +155,7 @@ def _perform(
     engine: Engine,
     repository: Repository | None,
     events: EventSink,
-    stored: Callable[[int], None] | None,
+    begun: _Begun,
     unread: Callable[[PackId], None] | None,
 ) -> None:
     match event:
@@ -123,14 +167,10 @@ def _perform(
             events.data(event.data)
         case Problem():
             events.problem(event.kind, event.path, event.message)
-        case StorePack() | StoreIndex():
-            if stored is None or repository is None:
-                raise InternalError("an engine that only reads wants to store something")
-            if isinstance(event, StorePack):
-                repository.put_pack(PackId(event.name), event.data)
-            else:
-                repository.put_index(IndexId(event.name), event.data)
-            stored(event.token)
+        case StorePack():
+            begun.begin(event)
+        case StoreIndex():
+            begun.index(event)
         case Done():
             raise InternalError("an engine went on after its end")
 

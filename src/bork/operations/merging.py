@@ -90,7 +90,7 @@ def merge(
 
 def merge_small(repository: Repository, keys: Keys, index: ChunkIndex, dropped: Iterable[PackId]) -> None:
     """What every writer does after its commit. Raises: StorageError."""
-    if repository.config.append_only:
+    if repository.is_append_only:
         return
     dropped = list(dropped)
     for group in plan(Table(*table) for table in index.tables()):

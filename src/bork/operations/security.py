@@ -62,7 +62,7 @@ def remember(access: Access, repository: Repository) -> None:
 
 
 def _location(access: Access) -> str:
-    return os.path.abspath(access.path)
+    return os.path.abspath(access.path) if access.is_local else access.path
 
 
 def _recall(access: Access, repository: Repository, name: str) -> str | None:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from bork.core import digest
 from bork.errors import (
     AppendOnly,
+    ChangeRefused,
     IntegrityError,
     InvalidRepository,
     ObjectExists,
@@ -23,7 +24,7 @@ from bork.storage.base import Range
 from bork.storage.names import CONFIG
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Callable, Iterable, Sequence
 
     from typing_extensions import Buffer
 
@@ -78,6 +79,11 @@ class Repository:
         """See ``Store``."""
         return self._store.lease_s
 
+    @property
+    def is_append_only(self) -> bool:
+        """Whether what exists can neither be replaced nor deleted: its config says so, or the server that keeps it."""
+        return self.config.append_only or self._store.append_only
+
     def publish_config(self) -> None:
         """Make it a repository: the last step of making one. Raises: RepositoryAlreadyExists."""
         try:
@@ -95,6 +101,29 @@ class Repository:
         """``pack`` is the digest of ``data``. Raises: StorageQuotaExceeded, StorageError, IntegrityError."""
         self._charge(memoryview(data).nbytes)
         self._put_by_digest(layout.pack_name(pack), pack, data)
+
+    def begin_pack(self, pack: PackId, data: Buffer) -> Callable[[], None] | None:
+        """As ``put_pack``. None: it has happened; otherwise it has when the result was called, and until then ``data``
+        may not change.
+        """
+        self._charge(memoryview(data).nbytes)
+        name = layout.pack_name(pack)
+        try:
+            put = self._store.begin_put(name, data)
+        except ObjectExists:
+            self._verify_existing(name, pack, memoryview(data).nbytes)
+            return None
+        if put is None:
+            return None
+        length = memoryview(data).nbytes
+
+        def finish() -> None:
+            try:
+                put.wait()
+            except ObjectExists:
+                self._verify_existing(name, pack, length)
+
+        return finish
 
     def put_index(self, index: IndexId, data: Buffer) -> None:
         """As ``put_pack``. All packs that it names are stored before it."""
@@ -117,10 +146,13 @@ class Repository:
         try:
             self._store.put_if_absent(name, data)
         except ObjectExists:
-            found = self._store.get(name)
-            if len(found) != memoryview(data).nbytes or digest(found) != expected:
-                raise self._damaged(name, expected, found) from None
-            self._store.settle([name])
+            self._verify_existing(name, expected, memoryview(data).nbytes)
+
+    def _verify_existing(self, name: ObjectName, expected: bytes, length: int) -> None:
+        found = self._store.get(name)
+        if len(found) != length or digest(found) != expected:
+            raise self._damaged(name, expected, found)
+        self._store.settle([name])
 
     def _charge(self, length: int) -> None:
         self.stored_bytes += length
@@ -169,6 +201,10 @@ class Repository:
         """
         self._charge(len(data))
         self._store.replace(layout.head_name(head), data)
+
+    def arrivals_ns(self, heads: Sequence[HeadId]) -> Sequence[int | None]:
+        """When each archive was committed, by the clock of who keeps the repository. See ``Store.arrived_ns``."""
+        return self._store.arrivals_ns([layout.head_name(head) for head in heads])
 
     def delete_head(self, head: HeadId) -> None:
         """Delete an archive; a compaction frees its space. Raises: ObjectMissing, StorageError."""
@@ -284,9 +320,11 @@ class Repository:
         self._store.settle(layout.pack_name(pack) for pack in packs)
 
     def require_deletable(self) -> None:
-        """For what deletes archives that were complete, before it begins. Raises: AppendOnly."""
+        """For what deletes archives that were complete, before it begins. Raises: AppendOnly, ChangeRefused."""
         if self.config.append_only:
             raise AppendOnly(self.location)
+        if self._store.append_only:
+            raise ChangeRefused(self.location, "delete", "an archive")
 
     def replace_config(self, config: RepositoryConfig) -> None:
         """Change settings; whoever opens the repository sees the old or the new ones. Raises: StorageError."""
@@ -301,6 +339,10 @@ class Repository:
     def delete_key(self, key: KeyId) -> None:
         """Remove a key slot. The caller has put another one before."""
         self._store.delete(layout.key_name(key))
+
+    def stay(self) -> None:
+        """See ``Store.stay``."""
+        self._store.stay()
 
     def sweep(self) -> None:
         """Remove what writers that no longer live left half done; no object is touched."""

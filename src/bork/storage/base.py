@@ -56,6 +56,14 @@ class Hold(ABC):
         """Remove it. It is no error if it is gone. Raises: StorageError."""
 
 
+class Put(ABC):
+    """An object on its way into a store."""
+
+    @abstractmethod
+    def wait(self) -> None:
+        """Return when the object survives a power cut. Raises: as ``Store.put_if_absent``."""
+
+
 class Store(ABC):
     """A flat store of named objects. One instance is used by one thread at a time."""
 
@@ -63,6 +71,8 @@ class Store(ABC):
     listing_lag_s: float = 0.0
     # A session that nobody can tell to live and that says nothing for this time is dead; None: never. Unit: seconds.
     lease_s: float | None = None
+    # Whoever keeps this store lets us only add: nothing that exists can be replaced or deleted.
+    append_only: bool = False
 
     def __init__(self, location: str) -> None:
         self.location = location  # for messages
@@ -73,6 +83,16 @@ class Store(ABC):
 
         Raises: ObjectExists; NoSpace, PermissionDenied, ReadOnlyStorage, StorageFault: nothing counts as stored then.
         """
+
+    def begin_put(self, name: ObjectName, data: Buffer) -> Put | None:
+        """As ``put_if_absent``. None: it has happened; otherwise it has when the result was waited for, and until then
+        ``data`` may not change.
+
+        Objects that were begun and not waited for may become durable in any order, and some of them not at all.
+        Raises: as ``put_if_absent``, here or there.
+        """
+        self.put_if_absent(name, data)
+        return None
 
     @abstractmethod
     def replace(self, name: ObjectName, data: Buffer) -> None:
@@ -100,6 +120,18 @@ class Store(ABC):
     @abstractmethod
     def delete(self, name: ObjectName) -> None:
         """Remove an object durably. Raises: ObjectMissing."""
+
+    def arrived_ns(self, name: ObjectName) -> int | None:
+        """When the object was put, by the clock of the machine that keeps it: nanoseconds since 1970.
+
+        No client of a server can choose it, so retention may rely on it. None: this storage cannot tell, or the object
+        is not there.
+        """
+        return None
+
+    def arrivals_ns(self, names: Sequence[ObjectName]) -> Sequence[int | None]:
+        """``arrived_ns`` of each name, with the latency of one."""
+        return [self.arrived_ns(name) for name in names]
 
     @abstractmethod
     def settle(self, names: Iterable[ObjectName]) -> None:
@@ -147,6 +179,9 @@ class Store(ABC):
     def _delete_quietly(self, name: ObjectName) -> None:
         with contextlib.suppress(ObjectMissing):
             self.delete(name)
+
+    def stay(self) -> None:  # noqa: B027  # most backends need no sign of life
+        """Call it now and then while nothing else is asked of the store for long, so that it is not given up."""
 
     def sweep(self) -> None:  # noqa: B027  # most backends leave nothing behind
         """Remove what writers that no longer live left half done. Never touches an object, nor a living writer."""

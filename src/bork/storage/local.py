@@ -168,6 +168,15 @@ class LocalStore(Store):
             raise storage_error(fault, self.location, "delete", name) from fault
         self._descriptors.forget(name)
 
+    def arrived_ns(self, name: ObjectName) -> int | None:
+        # An object is written once, here, right before it gets its name, and nothing ever sets the time of its file.
+        try:
+            return self._root.stat(checked(name)).st_mtime_ns
+        except FileNotFoundError:
+            return None
+        except OSError as fault:
+            raise storage_error(fault, self.location, "look at", name) from fault
+
     def settle(self, names: Iterable[ObjectName]) -> None:
         # Their content was synced before they got a name; it is the name that may not have reached the disk.
         for directory in sorted({os.path.dirname(checked(name)) or "." for name in names}):

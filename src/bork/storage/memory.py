@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from typing import TYPE_CHECKING
 
 from bork.errors import ObjectExists, ObjectMissing
@@ -21,6 +22,7 @@ class Objects(dict[ObjectName, bytes]):
     def __init__(self, objects: Mapping[ObjectName, bytes] | None = None) -> None:
         super().__init__(objects or {})
         self.held: set[ObjectName] = set()
+        self.arrivals: dict[ObjectName, int] = {}  # nanoseconds since 1970; what tests put in directly has none
 
 
 class MemoryStore(Store):
@@ -34,10 +36,14 @@ class MemoryStore(Store):
     def put_if_absent(self, name: ObjectName, data: Buffer) -> None:
         if checked(name) in self.objects:
             raise ObjectExists(name, self.location)
-        self.objects[name] = bytes(data)
+        self._put(name, data)
 
     def replace(self, name: ObjectName, data: Buffer) -> None:
-        self.objects[checked(name)] = bytes(data)
+        self._put(checked(name), data)
+
+    def _put(self, name: ObjectName, data: Buffer) -> None:
+        self.objects[name] = bytes(data)
+        self.objects.arrivals[name] = time.time_ns()
 
     def get(self, name: ObjectName) -> bytes:
         try:
@@ -58,6 +64,9 @@ class MemoryStore(Store):
     def delete(self, name: ObjectName) -> None:
         if self.objects.pop(checked(name), None) is None:
             raise ObjectMissing(name, self.location)
+
+    def arrived_ns(self, name: ObjectName) -> int | None:
+        return self.objects.arrivals.get(checked(name)) if name in self.objects else None
 
     def settle(self, names: Iterable[ObjectName]) -> None:
         for name in names:

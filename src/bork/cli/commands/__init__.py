@@ -25,6 +25,7 @@ COMMANDS: dict[str, str] = {
     "prune": "prune archives",
     "recreate": "re-create archives",
     "rename": "rename archive",
+    "serve": "start repository server process",
     "version": "display the version",
     "with-lock": "run user command with lock held",
 }
@@ -42,7 +43,6 @@ NOT_AVAILABLE: frozenset[str] = frozenset(
         "key export-related-secrets",
         "key migrate-to-repokey",
         "mount",
-        "serve",
         "umount",
         "upgrade",
     )

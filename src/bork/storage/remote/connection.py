@@ -1,0 +1,218 @@
+"""A running ``bork serve`` at the other end of a child process: requests in flight, answers, and how it ended.
+
+One thread uses it. While it waits for anything it reads all there is: answers, so that neither end waits for the other,
+and what the child says on stderr, which is shown as ``Remote: ...``.
+"""
+
+from __future__ import annotations
+
+import time
+from collections import OrderedDict
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, NoReturn
+
+from bork.errors import (
+    BorkError,
+    ConnectionBrokenWithHint,
+    ConnectionClosedWithHint,
+    RPCServerOutdated,
+    UnexpectedRPCDataFormatFromServer,
+)
+from bork.protocol.codec import Malformed
+from bork.protocol.faults import decode_error
+from bork.protocol.hello import Hello, common_version
+from bork.protocol.verbs import check_answer, request_body
+from bork.protocol.wire import Stalled, Wire
+from bork.storage.remote.child import Child
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping, Sequence
+
+    from typing_extensions import Buffer
+
+    from bork.protocol.codec import Value
+    from bork.protocol.messages import Message
+
+ANSWER_S = 600.0  # without one byte from the server while an answer is due
+PING_S = 60.0  # after which a client that is busy with something else gives a sign of life
+REQUESTS_MAX = 64  # in flight
+EXPECTED_MAX = 64 << 20  # bytes of answers in flight
+_STEP_S = 0.5
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """How to connect, and what to do with the words of the other end."""
+
+    command: Sequence[str]
+    program: str  # how we call ourselves
+    say: Callable[[str], None]  # takes lines of the child's stderr
+    rate_bytes_s: int = 0  # of the upload; 0: no limit
+    buffer_bytes: int = 0  # that may wait to be sent when a put returns
+    answer_s: float = ANSWER_S
+
+
+@dataclass(slots=True, eq=False)
+class Pending:
+    """A request that was sent. ``parts`` and ``members`` are there when it is ``done``."""
+
+    verb: str
+    expected: int  # bytes of the answer, where that is known
+    done: bool = False
+    error: BorkError | None = None
+    members: Mapping[str, Value] = field(default_factory=dict)
+    parts: list[Buffer] = field(default_factory=list)
+    data: Buffer | None = None  # what is being sent: it has to live until it was
+
+
+class Connection:
+    """Starts the child. Raises: ConnectionClosed and the other RemoteFaults, here and in every method."""
+
+    def __init__(self, settings: Settings) -> None:
+        self._settings = settings
+        self._child = Child(settings.command, settings.say)
+        self._wire = Wire(
+            self._child.stdout,
+            self._child.stdin,
+            Hello("client", settings.program),
+            rate_bytes_s=settings.rate_bytes_s,
+        )
+        self._pending: OrderedDict[int, Pending] = OrderedDict()
+        self._expected = 0
+        self._last_id = 0
+        self._broken: BorkError | None = None
+        self._used = time.monotonic()
+        try:
+            self._shake_hands()
+        except BaseException:
+            self.close()
+            raise
+
+    def _shake_hands(self) -> None:
+        deadline = time.monotonic() + self._settings.answer_s
+        while self._wire.theirs is None:
+            self._step(deadline)
+        ours, theirs = self._wire.ours, self._wire.theirs
+        if common_version(ours, theirs) is None:
+            spoken = [f"{each.program}, version {_versions(each)}" for each in (ours, theirs)]
+            self._fail(RPCServerOutdated(*spoken))
+
+    # ---- requests ------------------------------------------------------------------------------------------------
+
+    def begin(
+        self, verb: str, arguments: Mapping[str, Value] | None = None, data: Buffer = b"", *, expected: int = 0
+    ) -> Pending:
+        """Send a request and return while its answer is under way. ``data`` may not change before it is ``done``.
+
+        ``expected``: bytes of data that the answer will have at most; it bounds what is in memory.
+        """
+        self._check()
+        while self._pending and (len(self._pending) >= REQUESTS_MAX or self._expected + expected > EXPECTED_MAX):
+            self._await(next(iter(self._pending.values())))
+        pending = Pending(verb, expected, data=data)
+        try:
+            self._last_id += 1
+            self._pending[self._last_id] = pending
+            self._expected += expected
+            self._wire.send(request_body(self._last_id, verb, arguments or {}), data)
+            self._used = time.monotonic()
+        except KeyboardInterrupt:
+            self._broken = _interrupted()
+            raise
+        while self._wire.unsent > self._settings.buffer_bytes and not self._wire.gone:
+            self._step(None)
+        return pending
+
+    def wait(self, pending: Pending) -> Pending:
+        """``pending`` itself, when it is done. Raises: what the server answered."""
+        self._await(pending)
+        if pending.error is not None:
+            raise pending.error
+        return pending
+
+    def ask(
+        self, verb: str, arguments: Mapping[str, Value] | None = None, data: Buffer = b"", *, expected: int = 0
+    ) -> Pending:
+        """``begin`` and ``wait``."""
+        return self.wait(self.begin(verb, arguments, data, expected=expected))
+
+    def stay(self) -> None:
+        """A sign of life, if nothing was sent for long."""
+        if self._broken is None and time.monotonic() - self._used > PING_S:
+            self.ask("ping")
+
+    def _await(self, pending: Pending) -> None:
+        while not pending.done:
+            self._check()
+            self._step(max(self._wire.last_progress, self._used) + self._settings.answer_s)
+
+    # ---- what happens --------------------------------------------------------------------------------------------
+
+    def _check(self) -> None:
+        if self._broken is not None:
+            raise self._broken
+
+    def _fail(self, error: BorkError) -> NoReturn:
+        """Nothing can be asked any more. What is in flight ends with the same error."""
+        self._broken = error
+        raise error
+
+    def _step(self, deadline: float | None) -> None:
+        try:
+            stderr = self._child.stderr
+            for _ in self._wire.step(_STEP_S, others=() if stderr is None else (stderr,)):
+                self._child.listen()
+            while self._wire.arrived:
+                self._dispatch(self._wire.arrived.popleft())
+        except Malformed as problem:
+            self._child.linger()
+            self._fail(UnexpectedRPCDataFormatFromServer(str(problem)))
+        except Stalled as problem:
+            self._fail(ConnectionBrokenWithHint(str(problem)))
+        except KeyboardInterrupt:
+            self._broken = _interrupted()
+            raise
+        if self._wire.ended:
+            self._fail(ConnectionClosedWithHint(self._child.ended_because()))
+        if deadline is not None and time.monotonic() > deadline:
+            self._fail(ConnectionBrokenWithHint(f"the server did not answer for {self._settings.answer_s:.0f} seconds"))
+
+    def _dispatch(self, message: Message) -> None:
+        members = dict(message.body)
+        number = members.pop("answer", None)
+        if not isinstance(number, int) or isinstance(number, bool):
+            raise Malformed("an answer without an id")
+        if number == 0:
+            self._fail(decode_error(members))
+        pending = self._pending.get(number)
+        if pending is None:
+            raise Malformed(f"an answer to request {number}, which is not in flight")
+        if "error" in members:
+            pending.error = decode_error(members)
+        else:
+            check_answer(pending.verb, members, message.data_length())
+            pending.members = members
+            pending.parts.append(message.data)
+            if members.get("more"):
+                if not message.data_length():
+                    raise Malformed("a part of a list without anything in it")
+                return
+        del self._pending[number]
+        self._expected -= pending.expected
+        pending.done, pending.data = True, None
+
+    def close(self) -> None:
+        """End the child, and wait for it: it leaves no zombie."""
+        if self._broken is None:
+            self._broken = ConnectionClosedWithHint("it was closed")
+        self._wire.close()
+        self._child.end()
+
+
+def _interrupted() -> BorkError:
+    """A message may be half sent: whatever would follow is nonsense to the server."""
+    return ConnectionClosedWithHint("the command was interrupted")
+
+
+def _versions(end: Hello) -> str:
+    return str(end.version_min) if end.version_min == end.version_max else f"{end.version_min} to {end.version_max}"
