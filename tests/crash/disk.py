@@ -8,6 +8,7 @@ import errno
 import fcntl
 import os
 import stat as modes
+import time
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import TypeAlias
@@ -90,6 +91,7 @@ class Node:
     data: bytearray = field(default_factory=bytearray)
     links: int = 0
     locks: dict[int, int] = field(default_factory=dict)  # descriptor: LOCK_EX or LOCK_SH
+    written_ns: int = field(default_factory=time.time_ns)
 
     @property
     def entries(self) -> dict[str, "Node"]:
@@ -190,7 +192,8 @@ class SimulatedEntry:
 def status(node: Node) -> os.stat_result:
     """What stat says of a node."""
     kind = modes.S_IFREG if node.names is None else modes.S_IFDIR
-    return os.stat_result((kind | 0o777, node.number, 1, node.links, 0, 0, len(node.data), 0, 0, 0))
+    values = (kind | 0o777, node.number, 1, node.links, 0, 0, len(node.data), 0, 0, 0)
+    return os.stat_result(values, {"st_mtime_ns": node.written_ns})
 
 
 class SimulatedDirectory:
@@ -330,6 +333,7 @@ class SimulatedDirectory:
             content, self.disk.short_write = content[: (len(content) + 1) // 2], False
         offset = len(node.data)  # every file is written once, from its start
         node.data += content
+        node.written_ns = time.time_ns()
         self.disk.note(Wrote(node.number, offset, content))
         return len(content)
 
