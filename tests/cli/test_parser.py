@@ -234,6 +234,7 @@ BORG_OPTIONS = {
     "init": "-e --encryption --append-only --storage-quota --make-parent-dirs --import-related-secrets",
     "key change-passphrase": "",
     "key export": "--paper --qr-html",
+    "key export-related-secrets": "",
     "key import": "--paper",
     "list": """--consider-checkpoints --short --format --json --json-lines -P --prefix -a --glob-archives --sort-by
         --first --last -e --exclude --exclude-from --pattern --patterns-from""",

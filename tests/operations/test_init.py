@@ -6,14 +6,14 @@ from pathlib import Path
 
 import pytest
 
-from bork.errors import NotAvailable, RepositoryAlreadyExists
-from bork.operations import init
+from bork.errors import NotABorkKeyFile, RepositoryAlreadyExists, SourceFault, UnencryptedRepo
+from bork.operations import init, key
 from bork.operations.access import LocalStores
 from bork.operations.init import InitOptions
 from bork.operations.opening import open_repository
 from bork.repository.config import decode
 from bork.storage.names import COLLECTIONS, CONFIG
-from tests.operations.scene import Scene
+from tests.operations.scene import Scene, expected
 
 MODES = ["none", "authenticated", "repokey", "keyfile"]
 
@@ -60,10 +60,50 @@ def test_a_repository_is_not_made_twice(scene: Scene) -> None:
     assert scene.stores.objects["/repository"] == before
 
 
-def test_related_secrets_are_not_available_yet_and_nothing_is_made(scene: Scene) -> None:
-    with pytest.raises(NotAvailable):
-        init.run(scene.access(), InitOptions("repokey", related_secrets="/file"))
+def test_related_repositories_give_equal_content_equal_ids_and_nothing_else(
+    scene: Scene, source: Path, tmp_path: Path
+) -> None:
+    scene.init()
+    path = str(tmp_path / "secrets")
+    text = key.export_related(scene.access(), path)
+    assert os.stat(path).st_mode & 0o777 == 0o600
+    roots = set()
+    for location, related in (("/related", path), ("/other", None)):
+        init.run(scene.access(location), InitOptions("repokey", related_secrets=related))
+    for location in ("/repository", "/related", "/other"):
+        outcome = scene.create("monday", source, access=scene.access(location), noctime=True)
+        assert outcome.head is not None
+        roots.add(outcome.head.root)
+        assert scene.restore("monday", scene.access(location)) == expected(source)
+    assert len(roots) == 2
+    objects = scene.stores.objects
+    assert not {name for name in objects["/repository"] if name.startswith("packs")} & set(objects["/related"])
+    assert (
+        text == key.export_related(scene.access("/related"), None) != key.export_related(scene.access("/other"), None)
+    )
+
+
+@pytest.mark.parametrize("content", ["", "BORK_KEY 0", "BORK_RELATED_SECRETS 1\n" + "0" * 64 + " " + "0" * 16])
+def test_related_secrets_that_are_none_are_refused_and_nothing_is_made(
+    scene: Scene, tmp_path: Path, content: str
+) -> None:
+    (tmp_path / "secrets").write_text(content)
+    with pytest.raises(NotABorkKeyFile):
+        init.run(scene.access(), InitOptions("repokey", related_secrets=str(tmp_path / "secrets")))
+    with pytest.raises(SourceFault):
+        init.run(scene.access(), InitOptions("repokey", related_secrets=str(tmp_path / "nowhere")))
     assert scene.stores.objects == {}
+
+
+def test_a_repository_without_a_key_has_no_related_secrets(scene: Scene, tmp_path: Path) -> None:
+    scene.init()
+    key.export_related(scene.access(), str(tmp_path / "secrets"))
+    with pytest.raises(UnencryptedRepo):
+        init.run(scene.access("/none"), InitOptions("none", related_secrets=str(tmp_path / "secrets")))
+    scene.user.agrees = True
+    scene.init("none", scene.access("/none"))
+    with pytest.raises(UnencryptedRepo):
+        key.export_related(scene.access("/none"), None)
 
 
 def test_a_repository_in_a_directory(scene: Scene, tmp_path: Path) -> None:

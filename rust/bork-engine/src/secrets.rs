@@ -89,6 +89,23 @@ impl Keys {
         Ok(Keys::new(repository, suite, id_secret, vec![data_secret]))
     }
 
+    /// New random secrets, but the id secret of another repository: equal chunks get equal ids in both.
+    pub fn generate_related(
+        repository: Id,
+        suite: Suite,
+        id_secret: [u8; SECRET_LENGTH],
+    ) -> Result<Self, EngineError> {
+        let mut data_secret = Secret::default();
+        random(&mut data_secret[..])?;
+        Ok(Keys::new(repository, suite, Zeroizing::new(id_secret), vec![data_secret]))
+    }
+
+    /// The id secret, for a related repository. Who has it can tell whether a repository holds a known chunk, and can
+    /// open nothing.
+    pub fn id_secret(&self) -> &[u8; SECRET_LENGTH] {
+        &self.id_secret
+    }
+
     /// The well-known secrets of mode `none`: they protect against accidents, not against anybody.
     pub fn public(repository: Id) -> Self {
         let id_secret = derive(context::PUBLIC_ID, &repository);

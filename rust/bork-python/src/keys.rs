@@ -18,10 +18,19 @@ pub struct Keys(pub Arc<Secrets>);
 #[pymethods]
 impl Keys {
     #[staticmethod]
-    fn generate(repository_id: &[u8], suite: u8) -> PyResult<Self> {
+    #[pyo3(signature = (repository_id, suite, related=None))]
+    fn generate(repository_id: &[u8], suite: u8, related: Option<&[u8]>) -> PyResult<Self> {
         let suite = Suite::from_byte(suite).map_err(|error| to_python(error.into()))?;
-        let keys = Secrets::generate(id_from(repository_id, "repository_id")?, suite).map_err(to_python)?;
-        Ok(Keys(Arc::new(keys)))
+        let id = id_from(repository_id, "repository_id")?;
+        let keys = match related {
+            Some(secret) => Secrets::generate_related(id, suite, id_from(secret, "related")?),
+            None => Secrets::generate(id, suite),
+        };
+        Ok(Keys(Arc::new(keys.map_err(to_python)?)))
+    }
+
+    fn related_secret<'py>(&self, py: Python<'py>) -> Bound<'py, PyBytes> {
+        PyBytes::new(py, self.0.id_secret())
     }
 
     #[staticmethod]

@@ -230,6 +230,8 @@ def load(command: str) -> ModuleType:  # noqa: C901 (a table, in a form that the
             from bork.cli.commands import key_change_passphrase as module
         case "key export":
             from bork.cli.commands import key_export as module
+        case "key export-related-secrets":
+            from bork.cli.commands import key_export_related_secrets as module
         case "key import":
             from bork.cli.commands import key_import as module
         case "list":

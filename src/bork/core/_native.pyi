@@ -20,11 +20,19 @@ def digest(data: Buffer) -> bytes:
 
 @final
 class Keys:
-    """The secrets of one repository. They never become Python objects, and are wiped when this object is freed."""
+    """The secrets of one repository. They do not become Python objects, and are wiped when this object is freed."""
 
     @staticmethod
-    def generate(repository_id: bytes, suite: int) -> Keys:
-        """New random secrets. ``suite``: 1 AES-256-GCM, 2 ChaCha20-Poly1305, 3 keyed BLAKE3 without encryption."""
+    def generate(repository_id: bytes, suite: int, related: bytes | None = None) -> Keys:
+        """New random secrets. ``suite``: 1 AES-256-GCM, 2 ChaCha20-Poly1305, 3 keyed BLAKE3 without encryption.
+
+        ``related``: what ``related_secret`` gave for another repository: equal chunks get equal ids in both.  # 32
+        """
+    def related_secret(self) -> bytes:
+        """The one secret that leaves this object, and only to be put into a file: see ``bork/crypto/related.py``.
+
+        # 32 bytes; it tells known chunks, and opens nothing
+        """
     @staticmethod
     def public(repository_id: bytes) -> Keys:
         """The well-known secrets of mode ``none``: suite 3, integrity against accidents only."""

@@ -37,13 +37,16 @@ class Slot(NamedTuple):
     data: bytes
 
 
-def new_keys(repository_id: RepositoryId, mode: Mode) -> Keys:
-    """Random secrets for a new repository; for mode ``none`` the well-known ones."""
+def new_keys(repository_id: RepositoryId, mode: Mode, related: bytes | None = None) -> Keys:
+    """Random secrets for a new repository; for mode ``none`` the well-known ones.
+
+    ``related``: the secret of another repository whose chunks have the same ids; see ``bork.crypto.related``.
+    """
     if mode.key is None:
         return Keys.public(repository_id)
     if not mode.encrypts:
-        return Keys.generate(repository_id, SUITE_KEYED_BLAKE3)
-    return Keys.generate(repository_id, SUITE_AES_256_GCM if _cpu_has_aes() else SUITE_CHACHA20_POLY1305)
+        return Keys.generate(repository_id, SUITE_KEYED_BLAKE3, related)
+    return Keys.generate(repository_id, SUITE_AES_256_GCM if _cpu_has_aes() else SUITE_CHACHA20_POLY1305, related)
 
 
 def seal_slot(keys: Keys, passphrase: bytes, cost: KdfCost) -> bytes:

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import os
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from bork.crypto import related as related_secrets
 from bork.crypto.modes import MODES, EncryptionMode
 from bork.crypto.places import key_place
 from bork.crypto.slots import new_keys, seal_slot
-from bork.errors import NotAvailable
+from bork.errors import SourceFault, UnencryptedRepo
 from bork.operations import security
 from bork.repository.config import RepositoryConfig
 from bork.repository.layout import RepositoryId
@@ -40,15 +42,17 @@ def run(access: Access, options: InitOptions) -> InitOutcome:
     """Make an empty repository with new secrets. The ``config`` object is put last: before it there is no repository.
 
     An ``init`` that was interrupted can be repeated at the same path.
-    Raises: RepositoryAlreadyExists, PathAlreadyExists, ParentPathDoesNotExist, StorageError, OutputFault.
+    Raises: RepositoryAlreadyExists, PathAlreadyExists, ParentPathDoesNotExist, StorageError, OutputFault; SourceFault,
+    NotABorkKeyFile, UnencryptedRepo, if related secrets cannot be used.
     """
-    if options.related_secrets is not None:
-        raise NotAvailable("--import-related-secrets")
     mode = MODES[options.encryption]
+    related = None if options.related_secrets is None else _related(options.related_secrets)
+    if related is not None and mode.key is None:
+        raise UnencryptedRepo
     store = access.stores.create(access.path, make_parent_dirs=options.make_parent_dirs)
     try:
         repository_id = RepositoryId(access.randomness.token(ID_LENGTH))
-        keys = new_keys(repository_id, mode)
+        keys = new_keys(repository_id, mode, related)
         config = RepositoryConfig(
             id=repository_id,
             encryption=mode.name,
@@ -67,3 +71,11 @@ def run(access: Access, options: InitOptions) -> InitOutcome:
     finally:
         store.close()
     return InitOutcome(repository_id, mode.name, key_location)
+
+
+def _related(path: str) -> bytes:
+    try:
+        with open(path, encoding="ascii", errors="replace") as file:
+            return related_secrets.decode(file.read(related_secrets.LENGTH_MAX), path)
+    except OSError as fault:
+        raise SourceFault(path, os.strerror(fault.errno or 0)) from fault

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from typing import TYPE_CHECKING, Literal
 
-from bork.crypto import keyfile, qrpage
+from bork.crypto import keyfile, qrpage, related
 from bork.crypto import paper as paper_key
 from bork.crypto.places import KeyPlace, key_place
 from bork.crypto.slots import seal_slot, verify_slot
@@ -41,6 +41,22 @@ def export(access: Access, path: str | None, style: KeyStyle) -> str:
         data = slots[0].data if len(slots) == 1 else unlock(access, opened.repository, place)[1].data
         repository_id = opened.repository.id
     text = _FORMS[style](repository_id, data)
+    if path is not None:
+        try:
+            write_private(path, text.encode("ascii"))
+        except OSError as fault:
+            raise OutputFault(path, os.strerror(fault.errno or 0)) from fault
+    return text
+
+
+def export_related(access: Access, path: str | None) -> str:
+    """The secret that a related repository needs, as text, unsealed; written to ``path`` too, for this user alone.
+
+    Raises: UnencryptedRepo, OutputFault, and as ``open_repository``.
+    """
+    with open_repository(access) as opened:
+        _place(access, opened)
+        text = related.encode(opened.keys.related_secret())
     if path is not None:
         try:
             write_private(path, text.encode("ascii"))

@@ -20,6 +20,7 @@ COMMANDS: dict[str, str] = {
     "init": "initialize empty repository",
     "key change-passphrase": "change repository passphrase",
     "key export": "export repository key for backup",
+    "key export-related-secrets": "export the secrets that a related repository needs",
     "key import": "import repository key from backup",
     "list": "list archive or repository contents",
     "prune": "prune archives",
@@ -40,7 +41,6 @@ NOT_AVAILABLE: frozenset[str] = frozenset(
     (
         "benchmark",
         "debug",
-        "key export-related-secrets",
         "key migrate-to-repokey",
         "mount",
         "umount",
