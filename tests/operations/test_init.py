@@ -83,7 +83,7 @@ def test_related_repositories_give_equal_content_equal_ids_and_nothing_else(
     )
 
 
-@pytest.mark.parametrize("content", ["", "BORK_KEY 0", "BORK_RELATED_SECRETS 1\n" + "0" * 64 + " " + "0" * 16])
+@pytest.mark.parametrize("content", ["", "BORK_KEY 0", "BORK RELATED SECRETS v1\n" + "0" * 64 + " " + "0" * 16])
 def test_related_secrets_that_are_none_are_refused_and_nothing_is_made(
     scene: Scene, tmp_path: Path, content: str
 ) -> None:

@@ -194,7 +194,10 @@ class Kills:
 
     def _prune(self) -> tuple[list[str | Path], Callable[..., None]]:
         count = self.chance.randint(2, 5)
-        kept = kept_last({name: known.second for name, known in self.archives.items()}, count)
+        # What a killed recreate has left beside the archive itself is no concern of the rules.
+        twins = {f"{name}.recreate" for name in self.archives} & set(self.archives)
+        judged = {name: known.second for name, known in self.archives.items() if name not in twins}
+        kept = kept_last(judged, count) | twins
 
         def effect(*, killed: bool) -> None:
             for name in set(self.archives) - kept:

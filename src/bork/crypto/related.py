@@ -2,7 +2,7 @@
 
 ::
 
-    BORK_RELATED_SECRETS 1
+    BORK RELATED SECRETS v1
     <64 hex digits: the id secret> <16 hex digits: the first 8 bytes of its BLAKE3>
 
 It is not sealed: who has it can find out whether a repository holds content that he knows. It opens nothing.
@@ -15,7 +15,7 @@ import re
 from bork.core import digest
 from bork.errors import NotABorkKeyFile
 
-MARK = "BORK_RELATED_SECRETS 1"
+MARK = "BORK RELATED SECRETS v1"
 LENGTH_MAX = 4096  # characters; the text has 105
 _BODY = re.compile(r"([0-9a-f]{64}) ([0-9a-f]{16})", re.ASCII)
 
