@@ -90,11 +90,7 @@ impl Keys {
     }
 
     /// New random secrets, but the id secret of another repository: equal chunks get equal ids in both.
-    pub fn generate_related(
-        repository: Id,
-        suite: Suite,
-        id_secret: [u8; SECRET_LENGTH],
-    ) -> Result<Self, EngineError> {
+    pub fn generate_related(repository: Id, suite: Suite, id_secret: [u8; SECRET_LENGTH]) -> Result<Self, EngineError> {
         let mut data_secret = Secret::default();
         random(&mut data_secret[..])?;
         Ok(Keys::new(repository, suite, Zeroizing::new(id_secret), vec![data_secret]))
