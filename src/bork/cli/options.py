@@ -58,7 +58,6 @@ class Command(NamedTuple):
     required: tuple[str, ...] = ()  # dests of options that must be given
     may_bypass_lock: bool = False
     verbatim_behind: str = ""  # dest of a positional: all words behind it are arguments, whatever they look like
-    rest_is_command_if: tuple[str, ...] = ()  # flags after which the PATHs are a command line of their own
 
     def all_options(self) -> tuple[Option, ...]:
         return self.options + tuple(option for group in self.groups for option in group.options)

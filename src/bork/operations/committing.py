@@ -13,6 +13,7 @@ from bork.archive.head import ArchiveStats
 from bork.core import digest
 from bork.errors import ArchiveAlreadyExists, ObjectExists, SessionBroken, StorageError
 from bork.operations.deleting import delete_archive
+from bork.operations.events import ArchiveProgress
 from bork.operations.heads import Heads, head_id, load_heads, name_bytes, open_head
 from bork.operations.merging import merge_small
 from bork.operations.selection import ArchiveName
@@ -20,8 +21,8 @@ from bork.operations.selection import ArchiveName
 if TYPE_CHECKING:
     from bork.archive.head import ArchiveHead
     from bork.core import Keys
-    from bork.operations.drive import Outcome
-    from bork.operations.events import EventSink
+    from bork.operations.drive import Counters, Outcome
+    from bork.operations.events import EventSink, Progress
     from bork.operations.heads import ArchiveEntry
     from bork.operations.index import LoadedIndex
     from bork.operations.opening import OpenRepository
@@ -41,6 +42,12 @@ def choose_pack_size(repository_bytes: int) -> int:
 def archive_stats(outcome: Outcome) -> ArchiveStats:
     """What an engine that makes archives has counted."""
     return ArchiveStats(**{each.name: outcome.number(each.name) for each in fields(ArchiveStats)})
+
+
+def archive_progress(counters: Counters, finished: bool) -> Progress:
+    """An event of the counters that engines that make archives have."""
+    original_size, compressed_size, deduplicated_size, files, path = counters
+    return ArchiveProgress(original_size, compressed_size, deduplicated_size, files, path, finished)
 
 
 def commit(opened: OpenRepository, head: ArchiveHead, heads: Heads) -> tuple[ArchiveEntry, Heads]:

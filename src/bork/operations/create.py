@@ -10,9 +10,8 @@ from typing import TYPE_CHECKING, Literal, NamedTuple
 from bork.archive.head import ArchiveHead
 from bork.core import ChunkIndex, CreateEngine, Keys
 from bork.errors import ArchiveAlreadyExists, CancelledByUser
-from bork.operations.committing import PACK_SIZE_MIN, archive_stats, choose_pack_size, commit, tidy_up
-from bork.operations.drive import Counters, drive
-from bork.operations.events import ArchiveProgress, EventSink, Progress
+from bork.operations.committing import PACK_SIZE_MIN, archive_progress, archive_stats, choose_pack_size, commit, tidy_up
+from bork.operations.drive import drive
 from bork.operations.heads import ArchiveEntry, Heads, head_id, load_heads
 from bork.operations.index import cache_directory, load_index
 from bork.operations.opening import open_repository
@@ -24,6 +23,7 @@ if TYPE_CHECKING:
     from bork.archive.head import ArchiveStats, Chunker
     from bork.operations.access import Access
     from bork.operations.drive import Outcome
+    from bork.operations.events import EventSink
     from bork.operations.selection import ArchiveId, ArchiveName, ItemLines, Pattern
 
 # File times come from a clock that ticks every 1 to 10 ms: one that is stamped after the start of a backup may look
@@ -151,7 +151,7 @@ def run(access: Access, options: CreateOptions, events: EventSink) -> CreateOutc
         plan["scratch_dir"] = cache_directory(access, repository)
         plan["skip"] = _skipped(access)
         engine = CreateEngine(plan, keys, loaded.index)
-        outcome = drive(engine, repository, events, progress=_progress, stored=engine.stored)
+        outcome = drive(engine, repository, events, progress=archive_progress, stored=engine.stored)
         if options.before_commit is not None:
             options.before_commit()
         if events.cancelled():
@@ -219,13 +219,8 @@ def _dry_run(access: Access, options: CreateOptions, events: EventSink, start_ns
     """Walk and show, without the repository: it need not even be there."""
     nobody = bytes(32)
     engine = CreateEngine(_plan(access, options, start_ns), Keys.public(nobody), ChunkIndex())
-    outcome = drive(engine, None, events, progress=_progress)
+    outcome = drive(engine, None, events, progress=archive_progress)
     return CreateOutcome(None, None, None, archive_stats(outcome), None, start_ns, access.clock.now_ns())
-
-
-def _progress(counters: Counters, finished: bool) -> Progress:
-    original_size, compressed_size, deduplicated_size, files, path = counters
-    return ArchiveProgress(original_size, compressed_size, deduplicated_size, files, path, finished)
 
 
 def _head(options: CreateOptions, outcome: Outcome, start_ns: int, end_ns: int) -> ArchiveHead:

@@ -8,10 +8,9 @@ from typing import TYPE_CHECKING
 from bork.archive.head import ArchiveHead
 from bork.core import ImportEngine
 from bork.errors import ArchiveAlreadyExists, CancelledByUser
-from bork.operations.committing import archive_stats, choose_pack_size, commit, tidy_up
+from bork.operations.committing import archive_progress, archive_stats, choose_pack_size, commit, tidy_up
 from bork.operations.create import Compression, CreateOutcome
-from bork.operations.drive import Counters, drive
-from bork.operations.events import ArchiveProgress, EventSink, Progress
+from bork.operations.drive import drive
 from bork.operations.heads import head_id, load_heads
 from bork.operations.index import cache_directory, load_index
 from bork.operations.opening import open_repository
@@ -23,6 +22,7 @@ if TYPE_CHECKING:
     from bork.archive.head import Chunker
     from bork.operations.access import Access
     from bork.operations.drive import Outcome
+    from bork.operations.events import EventSink
     from bork.operations.selection import ArchiveName, ItemLines
 
 
@@ -79,7 +79,7 @@ def run(access: Access, options: ImportTarOptions, events: EventSink) -> CreateO
             "scratch_dir": cache_directory(access, repository),
         }
         engine = ImportEngine(plan, keys, loaded.index)
-        outcome = drive(engine, repository, events, progress=_progress, stored=engine.stored)
+        outcome = drive(engine, repository, events, progress=archive_progress, stored=engine.stored)
         if options.before_commit is not None:
             options.before_commit()
         if events.cancelled():
@@ -96,11 +96,6 @@ def run(access: Access, options: ImportTarOptions, events: EventSink) -> CreateO
             start_ns=start_ns,
             end_ns=entry.head.end_ns,
         )
-
-
-def _progress(counters: Counters, finished: bool) -> Progress:
-    original_size, compressed_size, deduplicated_size, files, path = counters
-    return ArchiveProgress(original_size, compressed_size, deduplicated_size, files, path, finished)
 
 
 def _head(options: ImportTarOptions, outcome: Outcome, start_ns: int, end_ns: int) -> ArchiveHead:

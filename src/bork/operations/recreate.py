@@ -14,10 +14,9 @@ from typing import TYPE_CHECKING, Literal
 
 from bork.core import RecreateEngine, digest
 from bork.errors import ArchiveAlreadyExists, ArchiveDoesNotExist, CancelledByUser, ObjectMissing, SessionBroken
-from bork.operations.committing import archive_stats, choose_pack_size, commit, seal, tidy_up
+from bork.operations.committing import archive_progress, archive_stats, choose_pack_size, commit, seal, tidy_up
 from bork.operations.create import Compression
 from bork.operations.drive import drive
-from bork.operations.events import ArchiveProgress
 from bork.operations.heads import Heads, load_heads
 from bork.operations.index import cache_directory, load_index
 from bork.operations.opening import open_repository
@@ -29,8 +28,7 @@ if TYPE_CHECKING:
 
     from bork.archive.head import ArchiveHead, ArchiveStats, Chunker
     from bork.operations.access import Access
-    from bork.operations.drive import Counters
-    from bork.operations.events import EventSink, Progress
+    from bork.operations.events import EventSink
     from bork.operations.heads import ArchiveEntry
     from bork.operations.index import LoadedIndex
     from bork.operations.opening import OpenRepository
@@ -177,7 +175,7 @@ class _Recreation:
         if not self._options.concerns(entry.head):
             return self._result(entry, "skipped", None, start_ns)
         engine = RecreateEngine(self._plan(entry.head), self._opened.keys, self._index)
-        outcome = drive(engine, self._opened.repository, self._events, progress=_progress, stored=engine.stored)
+        outcome = drive(engine, self._opened.repository, self._events, progress=archive_progress, stored=engine.stored)
         if self._events.cancelled():
             raise CancelledByUser
         if self._options.dry_run:
@@ -291,8 +289,3 @@ class _Recreation:
             self._opened.repository.delete_head(entry.object)
             kept = tuple(one for one in self.heads.entries if one.object != entry.object)
             self.heads = Heads(kept, self.heads.damaged)
-
-
-def _progress(counters: Counters, finished: bool) -> Progress:
-    original_size, compressed_size, deduplicated_size, files, path = counters
-    return ArchiveProgress(original_size, compressed_size, deduplicated_size, files, path, finished)
