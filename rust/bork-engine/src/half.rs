@@ -15,7 +15,7 @@ use bork_core::compress::{CompressionSpec, Compressor, Decompressor, padding};
 use bork_core::seam::{ChunkSink, Stop};
 use bork_format::Id;
 use bork_format::item::decode_list;
-use bork_format::pack::{Codec, Kind, ObjectKind};
+use bork_format::pack::{Codec, Kind, ObjectKind, PLAIN_LENGTH_MAX};
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
@@ -108,8 +108,11 @@ pub struct Half {
 impl Half {
     /// `sinks`: how many data packs may be open at a time.
     pub fn new(keys: Arc<Keys>, index: Arc<ChunkIndex>, port: Arc<Port>, options: PackOptions, sinks: usize) -> Self {
-        // Room behind the mark for one more object, and for a table of contents of chunks of 4 KiB.
-        let capacity = options.pack_length + options.chunk_length.max(2 * GROUP_LENGTH) + options.pack_length / 64;
+        // Room behind the mark for one more object, and for a table of contents of chunks of 4 KiB. Padding makes an
+        // object of any payload as long as the format permits.
+        let padded = if options.compression.obfuscate == 0 { 0 } else { PLAIN_LENGTH_MAX as usize };
+        let longest = options.chunk_length.max(2 * GROUP_LENGTH).max(padded);
+        let capacity = options.pack_length + longest + options.pack_length / 64;
         let adopted = index.take_adopted();
         Half {
             keys,
@@ -119,7 +122,7 @@ impl Half {
             options,
             claims: Claims::new(),
             pool: BufferPool::new(sinks + 1, capacity + (64 << 10)),
-            metadata_pool: BufferPool::new(2, METADATA_PACK_LENGTH + (24 << 20)),
+            metadata_pool: BufferPool::new(2, METADATA_PACK_LENGTH + PLAIN_LENGTH_MAX as usize + (1 << 20)),
             metadata: Mutex::default(),
             unindexed: Mutex::new(adopted),
         }

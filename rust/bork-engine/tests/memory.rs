@@ -197,6 +197,20 @@ fn what_was_backed_up_comes_back_and_equal_content_is_stored_once() {
 }
 
 #[test]
+fn objects_padded_to_the_longest_that_the_format_permits_come_back() {
+    let (source, target, keys) = (tempfile::tempdir().expect("scratch"), tempfile::tempdir().expect("scratch"), keys());
+    std::fs::write(source.path().join("a"), noise(400 << 10, 4)).expect("written");
+    let mut memory = Memory::default();
+    let mut plan = plan(source.path(), GEAR, None);
+    plan.packs.compression.obfuscate = 6; // at least a thousand times the payload
+    let root = memory.create(&keys, plan).root.expect("a root");
+    assert!(memory.packs.values().any(|pack| pack.len() > 32 << 20));
+    memory.extract(&keys, root, target.path());
+    assert_same(source.path(), target.path());
+    assert_eq!(memory.check(&keys, root), Vec::<String>::new());
+}
+
+#[test]
 fn an_unchanged_tree_has_the_same_root_and_stores_nothing() {
     let (source, keys) = (tree(), keys());
     let mut memory = Memory::default();
