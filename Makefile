@@ -15,6 +15,10 @@ ARGS ?=
 VENV := .venv
 BIN := $(VENV)/bin
 NATIVE := src/bork/core/_native.abi3.so
+# What `bork pull` sends to a client: linked without shared libraries, for the architecture of this machine or AGENT_TARGET.
+AGENT_TARGET ?= $(shell uname -m)-unknown-linux-gnu
+AGENT := src/bork/pull/agents/bork-agent-$(firstword $(subst -, ,$(AGENT_TARGET)))
+AGENT_SOURCES := Cargo.toml Cargo.lock $(shell find rust/bork-agent rust/bork-core rust/bork-format -name '*.rs' -o -name 'Cargo.toml')
 NATIVE_SOURCES := $(wildcard Cargo.toml Cargo.lock) pyproject.toml $(shell find rust -name '*.rs' -o -name 'Cargo.toml')
 PURE_CRATES := --workspace --exclude bork-python   # a test program of bork-python would have to link libpython
 LOCKED := $(if $(CI),--locked)
@@ -49,9 +53,15 @@ $(NATIVE): $(NATIVE_SOURCES) $(VENV)/installed-build
 	@touch $@
 
 .PHONY: build wheel
-build: $(NATIVE)  ## the native module, and `bork` in .venv/bin (editable)
+build: $(NATIVE) $(AGENT)  ## the native module, the agent, and `bork` in .venv/bin (editable)
 
-wheel: $(VENV)/installed-build  ## a wheel and a source distribution in dist/
+$(AGENT): $(AGENT_SOURCES)
+	@.ci/prerequisites build
+	RUSTFLAGS="-C target-feature=+crt-static" cargo build --quiet $(LOCKED) --release --package bork-agent --target $(AGENT_TARGET)
+	@mkdir -p $(@D)
+	@install -m 755 target/$(AGENT_TARGET)/release/bork-agent $@
+
+wheel: $(VENV)/installed-build $(AGENT)  ## a wheel and a source distribution in dist/
 	$(BIN)/maturin build $(LOCKED) --sdist --out dist
 
 # ---- showing -----------------------------------------------------------------------------------------------------
@@ -100,7 +110,7 @@ lint-rust: $(VENV)/installed-dev
 test-rust: | $(BIN)/python  ## the Rust tests alone
 	@$(STAGE) "cargo test" cargo test --quiet $(LOCKED) $(PURE_CRATES)
 
-test-python: $(VENV)/installed-dev $(NATIVE)  ## the Python tests alone; ARGS="-n0 -k name" narrows them
+test-python: $(VENV)/installed-dev $(NATIVE) $(AGENT)  ## the Python tests alone; ARGS="-n0 -k name" narrows them
 	@$(BIN)/python -m pytest -n $(JOBS) --dist worksteal $(ARGS)
 
 SOAK ?= 40
@@ -127,5 +137,5 @@ lock: | $(BIN)/python  ## choose new versions: requirements-*.txt and Cargo.lock
 	cargo update $(if $(UPGRADE),,--workspace)
 
 clean:  ## remove everything that was built, .venv included
-	rm -rf $(VENV) target build dist src/bork/core/_native*.so .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
+	rm -rf $(VENV) target build dist src/bork/core/_native*.so src/bork/pull/agents/bork-agent-* .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
 	find src tests demo -name __pycache__ -type d -prune -exec rm -rf {} +

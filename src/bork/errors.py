@@ -41,6 +41,7 @@ Four families, because a caller acts differently on each::
     │   │   ├── ReadOnlyStorage
     │   │   ├── StorageFault
     │   │   └── RemoteFault
+    │   │       ├── AgentFault
     │   │       ├── ConnectionClosed
     │   │       │   └── ConnectionClosedWithHint
     │   │       ├── ConnectionBrokenWithHint
@@ -397,6 +398,11 @@ class RemoteFault(StorageError):
     message = "The server answered: {detail}"
     fields: ClassVar[tuple[str, ...]] = ("detail",)
     advice = "It is of another version, or no Bork."
+
+
+class AgentFault(RemoteFault):
+    message = "{detail}"
+    advice = "Nothing of this archive was kept but what the next pull finds again."
 
 
 class ConnectionClosed(RemoteFault):

@@ -10,29 +10,24 @@
 //! The assembler puts results into order and cuts leaves; hashing, compressing and sealing a leaf is a task for a
 //! worker again. So the only work done one after the other is reading names and copying item bodies.
 
-use crate::assemble::{LeafTask, LinkNames, TreeAssembler};
+use crate::collect::{Collector, guard};
 use crate::error::EngineError;
 use crate::half::{Half, LocalSink, PackOptions};
 use crate::index::ChunkIndex;
 use crate::objects::ObjectReader;
-use crate::port::{Event, Outcome, Port, allow_open_files, send};
+use crate::port::{Port, allow_open_files, send};
 use crate::secrets::Keys;
 use crate::tree::{LeafStream, PreviousLeaves};
-use bork_core::seam::{NoPrevious, Previous, Stop};
-use bork_core::source::{PathList, Progress, Shared, SourceOptions, Status, Task, UnitResult, WINDOW_UNITS, Worker};
+use bork_core::seam::{NoPrevious, Previous};
+use bork_core::source::{PathList, Shared, SourceOptions, UnitResult, WINDOW_UNITS, Worker};
 use bork_core::walk::{Root, Unit, WalkOptions, Walker, sort_roots};
 use bork_format::Id;
-use crossbeam_channel::{Receiver, RecvTimeoutError, Sender, bounded};
-use std::collections::BTreeMap;
+use crossbeam_channel::{Receiver, Sender, bounded};
 use std::fs::File;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::Ordering;
 use std::sync::{Arc, OnceLock};
 use std::thread::JoinHandle;
-use std::time::Duration;
 
-const POLL: Duration = Duration::from_millis(50);
-/// Bytes of status lines that are collected before they are handed to the driver.
-const LINES_LENGTH: usize = 64 << 10;
 /// A buffer of a large file holds the longest chunk and this much more, so that most of it is cut. Unit: bytes.
 const BUFFER_ROOM: usize = 2 << 20;
 
@@ -77,7 +72,8 @@ impl CreateEngine {
         let roots = sort_roots(roots).map_err(|error| EngineError::Plan(error.to_string()))?;
         let buffer_length = packs.chunk_length + BUFFER_ROOM;
         let half = Arc::new(Half::new(keys, Arc::clone(&index), Arc::clone(&port), packs, threads));
-        let (shared, units, results) = share(source, &half, threads, buffer_length);
+        let keys = half.keys.source().clone();
+        let (shared, units, results) = Shared::new(source, keys, threads, buffer_length);
         let mut engine = CreateEngine { port, half, shared, threads: Vec::new() };
         let (window, total) = (bounded(WINDOW_UNITS), Arc::new(OnceLock::new()));
         engine.start_workers(threads)?;
@@ -151,20 +147,7 @@ impl CreateEngine {
         threads: usize,
     ) -> Result<(), EngineError> {
         let (shared, port, half) = (Arc::clone(&self.shared), Arc::clone(&self.port), Arc::clone(&self.half));
-        let (tasks, stop) = (shared.tasks.0.clone(), Arc::clone(&port));
-        let store = move |leaf: LeafTask| {
-            let call = move |sink: &mut LocalSink| leaf.run(&mut sink.metadata_compressor);
-            send(&tasks, Task::Call(Box::new(call)), &stop)
-        };
-        let assembler = Assembler {
-            tree: TreeAssembler::new(Arc::clone(&half), Box::new(store))?,
-            lines: Vec::new(),
-            names: LinkNames::default(),
-            files: 0,
-            problems: 0,
-            shared: Arc::clone(&shared),
-            half,
-        };
+        let assembler = Collector::new(Arc::clone(&shared), half, None)?;
         let workers: Vec<JoinHandle<()>> = self.threads.drain(..).collect();
         debug_assert_eq!(workers.len(), threads);
         self.spawn("assembler", move || {
@@ -198,135 +181,5 @@ impl Drop for CreateEngine {
         for thread in self.threads.drain(..) {
             let _ = thread.join();
         }
-    }
-}
-
-type SharedParts = (Arc<Shared<LocalSink>>, Sender<Unit>, Receiver<UnitResult>);
-
-fn share(options: SourceOptions, half: &Arc<Half>, threads: usize, buffer_length: usize) -> SharedParts {
-    let (units_in, units) = bounded(2 * threads);
-    let (results, results_out) = bounded(WINDOW_UNITS + 1);
-    let buffers = bounded(threads + 2);
-    for _ in 0..threads + 2 {
-        // Zeroed memory costs nothing until it is touched.
-        let _ = buffers.0.try_send(vec![0; buffer_length]);
-    }
-    let shared = Shared {
-        options,
-        keys: half.keys.source().clone(),
-        progress: Progress::default(),
-        stop: AtomicBool::new(false),
-        units,
-        tasks: bounded(threads.max(2)),
-        results,
-        buffers,
-        hard_links: Default::default(),
-    };
-    (Arc::new(shared), units_in, results_out)
-}
-
-/// Runs the work of a thread; whatever ends it early ends the whole run.
-fn guard(port: &Port, stop: &AtomicBool, work: impl FnOnce() -> Result<(), Stop>) {
-    crate::port::guard(port, work);
-    if port.is_stopped() {
-        stop.store(true, Ordering::Relaxed);
-    }
-}
-
-/// Puts results into order and builds the tree.
-struct Assembler {
-    tree: TreeAssembler,
-    lines: Vec<u8>,
-    names: LinkNames,
-    files: u64,
-    problems: u64,
-    shared: Arc<Shared<LocalSink>>,
-    half: Arc<Half>,
-}
-
-impl Assembler {
-    fn run(
-        mut self,
-        results: &Receiver<UnitResult>,
-        window: &Receiver<()>,
-        total: &OnceLock<u64>,
-        workers: Vec<JoinHandle<()>>,
-    ) -> Result<(), Stop> {
-        let mut early = BTreeMap::new();
-        let mut next = 0;
-        while total.get() != Some(&next) {
-            if self.shared.is_stopped() {
-                return Err(Stop);
-            }
-            match results.recv_timeout(POLL) {
-                Ok(result) => {
-                    early.insert(result.sequence, result);
-                }
-                Err(RecvTimeoutError::Timeout) => continue,
-                Err(RecvTimeoutError::Disconnected) => return Err(Stop),
-            }
-            while let Some(result) = early.remove(&next) {
-                self.unit(result)?;
-                let _ = window.try_recv();
-                next += 1;
-            }
-        }
-        self.finish(workers)
-    }
-
-    fn unit(&mut self, result: UnitResult) -> Result<(), Stop> {
-        for (path, problem) in result.problems {
-            self.problems += 1;
-            self.flush_lines()?;
-            self.half.port.problem(&path, problem)?;
-        }
-        self.files += result.files;
-        let later: Vec<bool> = result.links.iter().map(|link| self.names.is_later(*link)).collect();
-        self.files -= later.iter().filter(|later| **later).count() as u64;
-        self.write_lines(result.statuses, &later);
-        if self.lines.len() >= LINES_LENGTH {
-            self.flush_lines()?;
-        }
-        for (path, body, size) in result.items {
-            self.tree.push(&path, body.bytes(), size)?;
-        }
-        self.tree.settle()
-    }
-
-    fn write_lines(&mut self, statuses: Vec<Status>, later: &[bool]) {
-        let Some(format) = &self.shared.options.lines else { return };
-        let mut later = later.iter();
-        for status in statuses {
-            let is_later = status.link.is_some() && later.next() == Some(&true);
-            format.write(if is_later { b'h' } else { status.letter }, &status.path, &mut self.lines);
-        }
-    }
-
-    fn flush_lines(&mut self) -> Result<(), Stop> {
-        if self.lines.is_empty() { Ok(()) } else { self.half.port.emit(Event::Lines(std::mem::take(&mut self.lines))) }
-    }
-
-    fn finish(mut self, workers: Vec<JoinHandle<()>>) -> Result<(), Stop> {
-        self.flush_lines()?;
-        let (items, original_size) = (self.tree.items(), self.tree.original_size());
-        let root = if self.shared.options.dry_run { None } else { Some(self.tree.finish()?) };
-        for _ in &workers {
-            send(&self.shared.tasks.0, Task::Exit, &self.half.port)?;
-        }
-        for worker in workers {
-            let _ = worker.join();
-        }
-        if self.shared.is_stopped() {
-            return Err(Stop);
-        }
-        self.half.finish()?;
-        let mut numbers = vec![
-            ("items", items),
-            ("files", self.files),
-            ("problems", self.problems),
-            ("original_size", original_size),
-        ];
-        numbers.extend(self.half.counters.numbers());
-        self.half.port.emit(Event::Done(Outcome { root, numbers }))
     }
 }

@@ -54,6 +54,9 @@ pub enum EngineError {
         /// What the system answered.
         why: String,
     },
+    /// The other half of the engine said what it must not say, or went away.
+    #[error("{0}")]
+    Peer(String),
     /// The run was cancelled.
     #[error("cancelled")]
     Cancelled,

@@ -14,7 +14,7 @@ use crate::secrets::{Keys, random};
 use bork_core::compress::{CompressionSpec, Compressor, Decompressor, padding};
 use bork_core::seam::{ChunkSink, Stop};
 use bork_format::Id;
-use bork_format::item::decode_list;
+use bork_format::item::{Content, Slice, decode_list};
 use bork_format::pack::{Codec, Kind, ObjectKind, PLAIN_LENGTH_MAX};
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -126,6 +126,41 @@ impl Half {
             metadata: Mutex::default(),
             unindexed: Mutex::new(adopted),
         }
+    }
+
+    /// Stored length of a chunk, if the repository holds it or this run is storing it. Unit: bytes.
+    pub fn stored_length(&self, id: &Id) -> Option<u64> {
+        if let Some(stored) = self.claims.contains(id) {
+            return Some(u64::from(stored));
+        }
+        self.index.find(id).map(|location| location.stored_share())
+    }
+
+    /// Stored lengths of all chunks of some content, if the repository holds them and the lists that name them.
+    pub fn stored_lengths(&self, content: &Content, reader: &mut ObjectReader) -> Option<Vec<u64>> {
+        let slices = |slices: &[Slice], out: &mut Vec<u64>| {
+            for slice in slices.iter().filter(|slice| !slice.is_hole()) {
+                out.push(self.stored_length(&slice.id)?);
+            }
+            Some(())
+        };
+        let mut stored = Vec::new();
+        match content {
+            Content::Slices(inline) => slices(inline, &mut stored)?,
+            Content::Lists(lists) => {
+                for id in lists {
+                    // It can be read and yet be about to go: nothing new may refer to a list in a condemned pack.
+                    self.stored_length(id)?;
+                    slices(&decode_list(&reader.read(id).ok()?).ok()?, &mut stored)?;
+                }
+            }
+        }
+        Some(stored)
+    }
+
+    /// Counts chunks that are referred to and not stored again.
+    pub fn count_reused(&self, stored: &[u64]) {
+        stored.iter().for_each(|length| self.counters.count(*length, false));
     }
 
     /// Stores a tree node or a content list unless it is known.
@@ -253,7 +288,7 @@ impl LocalSink {
     fn store_object(&mut self, plain: &[u8], chunks: Vec<(Id, u32)>) -> Result<(), Stop> {
         self.payload.clear();
         let codec = self.compressor.compress(plain, &mut self.payload);
-        let padding = self.padding()?;
+        let padding = self.padding(self.payload.len())?;
         let payload = std::mem::take(&mut self.payload);
         let object = Prepared { payload: &payload, codec, plain, kind: ObjectKind::Content, chunks, padding };
         let result = self.append(object);
@@ -306,10 +341,47 @@ impl LocalSink {
             self.half.counters.count(u64::from(self.claimed(id).unwrap_or(0)), false);
             return Ok(());
         }
+        self.store_claimed(id, bytes)
+    }
+
+    fn store_claimed(&mut self, id: &Id, bytes: &[u8]) -> Result<(), Stop> {
         if bytes.len() >= GROUPED_MAX {
             return self.store_object(bytes, vec![(*id, bytes.len() as u32)]);
         }
         self.regroup(id, bytes)
+    }
+
+    /// Stores chunks that came compressed together, unless they are known. If all are new, the payload is stored as it
+    /// came. The caller has verified that `payload` is `plain` compressed, and that the chunks have these ids.
+    pub fn put_compressed(
+        &mut self,
+        codec: Codec,
+        payload: &[u8],
+        plain: &[u8],
+        chunks: Vec<(Id, u32)>,
+    ) -> Result<(), Stop> {
+        let mut new = Vec::with_capacity(chunks.len());
+        for (id, _) in &chunks {
+            let known = self.half.stored_length(id);
+            let is_new = known.is_none() && self.half.claims.claim(id);
+            if !is_new {
+                self.half.counters.count(known.unwrap_or(0), false);
+            }
+            new.push(is_new);
+        }
+        if new.iter().all(|is_new| *is_new) {
+            let padding = self.padding(payload.len())?;
+            return self.append(Prepared { payload, codec, plain, kind: ObjectKind::Content, chunks, padding });
+        }
+        let mut start = 0;
+        for ((id, length), is_new) in chunks.iter().zip(new) {
+            let end = start + *length as usize;
+            if is_new {
+                self.store_claimed(id, &plain[start..end])?;
+            }
+            start = end;
+        }
+        Ok(())
     }
 
     /// Stored length of a chunk of this run that no index names yet; 0 while it waits for its group.
@@ -323,14 +395,14 @@ impl LocalSink {
         self.compressor.compress(bytes, &mut self.payload)
     }
 
-    fn padding(&self) -> Result<usize, Stop> {
+    fn padding(&self, payload: usize) -> Result<usize, Stop> {
         let spec = self.half.options.compression.obfuscate;
         if spec == 0 {
             return Ok(0);
         }
         let mut bytes = [0; 8];
         random(&mut bytes).map_err(|error| self.half.port.fail(error))?;
-        Ok(padding(spec, self.payload.len(), u64::from_le_bytes(bytes)))
+        Ok(padding(spec, payload, u64::from_le_bytes(bytes)))
     }
 
     fn close_pack(&mut self) -> Result<(), Stop> {
@@ -355,10 +427,7 @@ impl ChunkSink for LocalSink {
     }
 
     fn known(&self, id: &Id) -> Option<u64> {
-        if let Some(stored) = self.half.claims.contains(id) {
-            return Some(u64::from(stored));
-        }
-        self.half.index.find(id).map(|location| location.stored_share())
+        self.half.stored_length(id)
     }
 
     fn reused(&mut self, _: &Id, stored: u64) {
@@ -366,24 +435,8 @@ impl ChunkSink for LocalSink {
     }
 
     fn reuse_lists(&mut self, lists: &[Id]) -> bool {
-        let mut stored = Vec::new();
-        for id in lists {
-            // It can be read and yet be about to go: nothing new may refer to a list in a condemned pack.
-            if self.known(id).is_none() {
-                return false;
-            }
-            let Some(Ok(slices)) = self.reader.read(id).ok().map(|plain| decode_list(&plain)) else { return false };
-            for slice in slices.iter().filter(|slice| !slice.is_hole()) {
-                match self.known(&slice.id) {
-                    Some(length) => stored.push(length),
-                    None => return false,
-                }
-            }
-        }
-        for length in stored {
-            self.half.counters.count(length, false);
-        }
-        true
+        let stored = self.half.stored_lengths(&Content::Lists(lists.to_vec()), &mut self.reader);
+        stored.inspect(|stored| self.half.count_reused(stored)).is_some()
     }
 
     fn put_list(&mut self, encoded: &[u8]) -> Result<Id, Stop> {

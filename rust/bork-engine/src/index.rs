@@ -499,7 +499,8 @@ fn write_table(path: &Path, plain: &[u8]) -> std::io::Result<()> {
 }
 
 /// Maps a table through a file that has no name any more.
-fn unnamed_table(directory: &Path, plain: &[u8]) -> std::io::Result<memmap2::Mmap> {
+/// Keeps bytes out of memory, in a file without a name; 32 bytes stand behind them.
+pub(crate) fn unnamed_table(directory: &Path, plain: &[u8]) -> std::io::Result<memmap2::Mmap> {
     let path = directory.join(format!("scratch-{}-{:x}", std::process::id(), plain.as_ptr() as usize));
     let mut file = File::options().read(true).write(true).create_new(true).open(&path)?;
     std::fs::remove_file(&path)?;

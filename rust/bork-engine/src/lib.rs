@@ -7,6 +7,7 @@
 pub mod assemble;
 pub mod buffer;
 pub mod check;
+pub mod collect;
 pub mod create;
 pub mod diff;
 pub mod error;
@@ -19,6 +20,7 @@ pub mod merge;
 pub mod objects;
 pub mod pack;
 pub mod port;
+pub mod pull;
 pub mod read;
 pub mod recreate;
 pub mod rewrite;

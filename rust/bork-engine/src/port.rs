@@ -40,6 +40,8 @@ pub enum Event {
     Lines(Vec<u8>),
     /// Content for stdout.
     Data(Vec<u8>),
+    /// Bytes for the other half of the engine.
+    Send(Vec<u8>),
     /// A problem with one path.
     Problem(&'static str, Vec<u8>, String),
     /// The end, with numbers.

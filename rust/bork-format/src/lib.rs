@@ -13,6 +13,7 @@ pub mod item;
 pub mod key;
 pub mod node;
 pub mod pack;
+pub mod pull;
 
 /// Length of a chunk id, an object id, and every BLAKE3 digest. Unit: bytes.
 pub const ID_LENGTH: usize = 32;

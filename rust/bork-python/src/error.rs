@@ -17,6 +17,7 @@ pub fn to_python(error: EngineError) -> PyErr {
         EngineError::Pattern { pattern, why } => raise("PatternInvalid", (pattern, why)),
         EngineError::Tar { name, why } => raise("TarInvalid", (name, why)),
         EngineError::Scratch { path, why } => raise("CacheFault", (path, why)),
+        EngineError::Peer(_) => raise("AgentFault", (text,)),
         EngineError::Cancelled => raise_bare("CancelledByUser"),
         EngineError::Internal(_) => raise("InternalError", (text,)),
     }

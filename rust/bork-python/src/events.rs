@@ -60,6 +60,8 @@ event!(/// Rendered lines.
     Lines { data: Py<PyBytes> });
 event!(/// Content for stdout.
     Data { data: Py<PyBytes> });
+event!(/// Bytes for the other half of the engine.
+    Send { data: Py<PyBytes> });
 event!(/// A problem with one path.
     Problem { kind: &'static str, path: Py<PyBytes>, message: String });
 event!(/// The end.
@@ -92,6 +94,7 @@ fn to_python(py: Python<'_>, event: Event) -> PyResult<Py<PyAny>> {
         }
         Event::Lines(data) => Py::new(py, Lines { data: bytes(py, &data) })?.into_any(),
         Event::Data(data) => Py::new(py, Data { data: bytes(py, &data) })?.into_any(),
+        Event::Send(data) => Py::new(py, Send { data: bytes(py, &data) })?.into_any(),
         Event::Problem(kind, path, message) => {
             Py::new(py, Problem { kind, path: bytes(py, &path), message })?.into_any()
         }

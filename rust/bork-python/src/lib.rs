@@ -11,6 +11,7 @@ mod import;
 mod index;
 mod keys;
 mod plan;
+mod pull;
 mod read;
 mod recreate;
 
@@ -30,13 +31,15 @@ mod _native {
     #[pymodule_export]
     use super::diff::DiffEngine;
     #[pymodule_export]
-    use super::events::{Data, Done, Fetch, Lines, PackBuffer, Problem, StoreIndex, StorePack};
+    use super::events::{Data, Done, Fetch, Lines, PackBuffer, Problem, Send, StoreIndex, StorePack};
     #[pymodule_export]
     use super::import::ImportEngine;
     #[pymodule_export]
     use super::index::ChunkIndex;
     #[pymodule_export]
     use super::keys::{Keys, digest};
+    #[pymodule_export]
+    use super::pull::{PullEngine, decode_agent_hello};
     #[pymodule_export]
     use super::read::ReadEngine;
     #[pymodule_export]

@@ -238,6 +238,8 @@ def load(command: str) -> ModuleType:  # noqa: C901 (a table, in a form that the
             from bork.cli.commands import list as module
         case "prune":
             from bork.cli.commands import prune as module
+        case "pull":
+            from bork.cli.commands import pull as module
         case "recreate":
             from bork.cli.commands import recreate as module
         case "rename":

@@ -248,10 +248,12 @@ class _Parser:
     def _take_positionals(self, words: list[str]) -> list[str]:
         """Give each positional its words; what is left over."""
         missing: list[Positional] = []
-        for positional in self.command.positionals:
+        positionals = self.command.positionals
+        for number, positional in enumerate(positionals, 1):
             if positional.arity == "*":
-                self.values[positional.dest] = words
-                words = []
+                end = max(0, len(words) - len(positionals[number:]))
+                self.values[positional.dest] = words[:end]
+                words = words[end:]
             elif words:
                 self.values[positional.dest] = words.pop(0)
             else:

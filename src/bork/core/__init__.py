@@ -27,11 +27,14 @@ try:
         Marks,
         PackBuffer,
         Problem,
+        PullEngine,
         ReadEngine,
         RecreateEngine,
         RewriteEngine,
+        Send,
         StoreIndex,
         StorePack,
+        decode_agent_hello,
         digest,
     )
 except ImportError as fault:
@@ -59,10 +62,13 @@ __all__ = [
     "Marks",
     "PackBuffer",
     "Problem",
+    "PullEngine",
     "ReadEngine",
     "RecreateEngine",
     "RewriteEngine",
+    "Send",
     "StoreIndex",
     "StorePack",
+    "decode_agent_hello",
     "digest",
 ]

@@ -171,6 +171,13 @@ class Problem:
     def message(self) -> str: ...
 
 @final
+class Send:
+    """Send these bytes to the other half of the engine."""
+
+    @property
+    def data(self) -> bytes: ...
+
+@final
 class Done:
     """The engine has finished; ``outcome`` holds its numbers (keys are documented at each engine)."""
 
@@ -195,6 +202,37 @@ class CreateEngine:
     def progress(self) -> tuple[int, int, int, int, bytes]:
         """(original size, compressed size, deduplicated size, files, current path)."""
     def cancel(self) -> None: ...
+
+@final
+class PullEngine:
+    """Back up what an agent reads. Plan: that of a create without stdin, path_list, paths, skip and sparse; with
+    share_dedup, and rate (bytes a second, 0: no limit); scratch_dir is needed. Outcome keys: those of CreateEngine.
+
+    Raises AgentFault for an agent that does not keep to docs/protocol.md, "The agent".
+    """
+
+    def __new__(cls, plan: dict[str, object], keys: Keys, index: ChunkIndex) -> Self: ...
+    def received(self, data: bytes) -> bool:
+        """Take bytes that the agent sent, in another thread; waits while the engine is busy. False: no more."""
+
+    def ended(self) -> None:
+        """The agent will send nothing more."""
+
+    def next_event(
+        self, timeout_s: float
+    ) -> StorePack | StoreIndex | Fetch | Lines | Data | Send | Problem | Done | None: ...
+    def stored(self, token: int) -> None: ...
+    def fetched(self, token: int, data: Sequence[bytes]) -> None: ...
+    def fetch_failed(self, token: int, message: str) -> None: ...
+    def progress(self) -> tuple[int, int, int, int, bytes]:
+        """(original size, compressed size, deduplicated size, files, current path)."""
+    def cancel(self) -> None: ...
+
+def decode_agent_hello(data: bytes) -> dict[str, object]:
+    """What an agent says of itself: program, hostname, uid, reads_all, confinement, read, write, writes_all, clock_ns.
+
+    Raises UnsupportedFormat for another version of the protocol, IntegrityError for anything else.
+    """
 
 @final
 class ImportEngine:

@@ -4,22 +4,21 @@ from __future__ import annotations
 
 import contextlib
 import os
+from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Literal, NamedTuple
+from typing import TYPE_CHECKING, Literal, NamedTuple, Protocol
 
 from bork.archive.head import ArchiveHead
 from bork.core import ChunkIndex, CreateEngine, Keys
 from bork.errors import ArchiveAlreadyExists, CancelledByUser
 from bork.operations.committing import PACK_SIZE_MIN, archive_progress, archive_stats, choose_pack_size, commit, tidy_up
-from bork.operations.drive import drive
+from bork.operations.drive import Engine, drive
 from bork.operations.heads import ArchiveEntry, Heads, head_id, load_heads
 from bork.operations.index import cache_directory, load_index
 from bork.operations.opening import open_repository
 from bork.operations.totals import RepositoryTotals
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
     from bork.archive.head import ArchiveStats, Chunker
     from bork.operations.access import Access
     from bork.operations.drive import Outcome
@@ -75,6 +74,8 @@ class CreateOptions:
     username: str
     cwd: str
     command_line: tuple[str, ...]
+    of_user: bool = False  # the archive to compare files with must be one of ``username`` too
+    clock_behind_ns: int = 0  # how far the clock that stamps the files is behind that of this machine, if it is
     comment: str = ""
     timestamp_ns: int | None = None  # the time that the archive is given, instead of the clock's
     patterns: tuple[Pattern, ...] = ()
@@ -125,15 +126,27 @@ class CreateOutcome:
     end_ns: int
 
 
-def run(access: Access, options: CreateOptions, events: EventSink) -> CreateOutcome:
+class WritingEngine(Engine, Protocol):
+    """An engine that makes an archive."""
+
+    def stored(self, token: int) -> None:
+        """The answer to ``StorePack`` and ``StoreIndex``."""
+
+
+Start = Callable[[dict[str, object], Keys, ChunkIndex], WritingEngine]
+
+
+def run(access: Access, options: CreateOptions, events: EventSink, start: Start = CreateEngine) -> CreateOutcome:
     """Back up. Problems with single files are events; everything that concerns the repository raises.
+
+    ``start`` starts the engine: another one reads what is on another host.
 
     Raises: ArchiveAlreadyExists, CancelledByUser, and as ``open_repository``, ``load_index`` and ``drive``. Then there
     is no archive, and what was stored is found again by the next ``create``.
     """
-    start_ns = access.clock.now_ns()
+    start_ns = access.clock.now_ns() - options.clock_behind_ns
     if options.dry_run:
-        return _dry_run(access, options, events, start_ns)
+        return _dry_run(access, options, events, start_ns, start)
     with open_repository(access, role="writer") as opened:
         repository, keys = opened.repository, opened.keys
         names = repository.heads()
@@ -150,7 +163,7 @@ def run(access: Access, options: CreateOptions, events: EventSink) -> CreateOutc
         plan["pack_size"] = options.pack_size or choose_pack_size(sum(loaded.packs.values()))
         plan["scratch_dir"] = cache_directory(access, repository)
         plan["skip"] = _skipped(access)
-        engine = CreateEngine(plan, keys, loaded.index)
+        engine = start(plan, keys, loaded.index)
         outcome = drive(engine, repository, events, progress=archive_progress, stored=engine.stored)
         if options.before_commit is not None:
             options.before_commit()
@@ -170,16 +183,24 @@ def run(access: Access, options: CreateOptions, events: EventSink) -> CreateOutc
         )
 
 
-def choose_previous(heads: Heads, hostname: str, roots: tuple[bytes, ...]) -> ArchiveEntry | None:
-    """The archive to compare files with: the newest of this host with these roots, or else the newest of this host."""
-    of_host = [entry for entry in heads.entries if entry.head.hostname == hostname]
+def choose_previous(
+    heads: Heads, hostname: str, roots: tuple[bytes, ...], username: str | None = None
+) -> ArchiveEntry | None:
+    """The archive to compare files with: the newest of this host with these roots, or else the newest of this host.
+
+    ``username``: only archives of that user count.
+    """
+    of_host = [
+        entry for entry in heads.entries if entry.head.hostname == hostname and username in (None, entry.head.username)
+    ]
     of_roots = [entry for entry in of_host if entry.head.roots == roots]
     candidates = of_roots or of_host
     return candidates[-1] if candidates else None
 
 
 def _previous(heads: Heads, options: CreateOptions) -> dict[str, object] | None:
-    entry = choose_previous(heads, options.hostname, tuple(root.source for root in options.roots))
+    username = options.username if options.of_user else None
+    entry = choose_previous(heads, options.hostname, tuple(root.source for root in options.roots), username)
     return None if entry is None else {"root": entry.head.root, "start_ns": entry.head.start_ns - CLOCK_TICK_NS}
 
 
@@ -215,10 +236,10 @@ def _skipped(access: Access) -> list[tuple[int, int]]:
     return found
 
 
-def _dry_run(access: Access, options: CreateOptions, events: EventSink, start_ns: int) -> CreateOutcome:
+def _dry_run(access: Access, options: CreateOptions, events: EventSink, start_ns: int, start: Start) -> CreateOutcome:
     """Walk and show, without the repository: it need not even be there."""
     nobody = bytes(32)
-    engine = CreateEngine(_plan(access, options, start_ns), Keys.public(nobody), ChunkIndex())
+    engine = start(_plan(access, options, start_ns), Keys.public(nobody), ChunkIndex())
     outcome = drive(engine, None, events, progress=archive_progress)
     return CreateOutcome(None, None, None, archive_stats(outcome), None, start_ns, access.clock.now_ns())
 
@@ -233,7 +254,7 @@ def _head(options: CreateOptions, outcome: Outcome, start_ns: int, end_ns: int) 
         cwd=options.cwd,
         comment=options.comment,
         command_line=options.command_line,
-        time_ns=start_ns if options.timestamp_ns is None else options.timestamp_ns,
+        time_ns=start_ns + options.clock_behind_ns if options.timestamp_ns is None else options.timestamp_ns,
         start_ns=start_ns,
         end_ns=end_ns,
         roots=tuple(root.source for root in options.roots),

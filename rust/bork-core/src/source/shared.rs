@@ -10,13 +10,16 @@ use crate::seam::{ChunkSink, Stop};
 use crate::walk::{Body, Unit};
 use bork_format::item::{Content, Item, LISTS_MAX, Link};
 use bork_format::node::BODY_LENGTH_MAX;
-use crossbeam_channel::{Receiver, Sender, TryRecvError, TrySendError};
+use crossbeam_channel::{Receiver, RecvTimeoutError, Sender, TryRecvError, TrySendError, bounded};
+use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, OnceLock};
 use std::time::Duration;
 
 /// Units that may be between the walker and the assembler: bounds what waits behind one large file.
 pub const WINDOW_UNITS: usize = 64;
+/// How long a thread waits before it looks whether the run is over.
+const POLL: Duration = Duration::from_millis(50);
 
 /// Encoded body of an item: new, or kept from the previous archive.
 pub enum BodyBytes {
@@ -171,7 +174,63 @@ pub struct Shared<S> {
     pub hard_links: HardLinks,
 }
 
+/// What a run shares, where its units go in, and where its results come out.
+pub type SharedParts<S> = (Arc<Shared<S>>, Sender<Unit>, Receiver<UnitResult>);
+
 impl<S> Shared<S> {
+    /// For `threads` workers that read large files through buffers of `buffer_length` bytes.
+    pub fn new(options: SourceOptions, keys: SourceKeys, threads: usize, buffer_length: usize) -> SharedParts<S> {
+        let (units_in, units) = bounded(2 * threads);
+        let (results, results_out) = bounded(WINDOW_UNITS + 1);
+        let buffers = bounded(threads + 2);
+        for _ in 0..threads + 2 {
+            // Zeroed memory costs nothing until it is touched.
+            let _ = buffers.0.try_send(vec![0; buffer_length]);
+        }
+        let shared = Shared {
+            options,
+            keys,
+            progress: Progress::default(),
+            stop: AtomicBool::new(false),
+            units,
+            tasks: bounded(threads.max(2)),
+            results,
+            buffers,
+            hard_links: HardLinks::default(),
+        };
+        (Arc::new(shared), units_in, results_out)
+    }
+
+    /// Hands results over in the order of their units, until there are `total` of them, and makes room in `window`
+    /// for each. Memory: the results of a window.
+    pub fn in_order(
+        &self,
+        results: &Receiver<UnitResult>,
+        window: &Receiver<()>,
+        total: &OnceLock<u64>,
+        mut each: impl FnMut(UnitResult) -> Result<(), Stop>,
+    ) -> Result<(), Stop> {
+        let (mut early, mut next) = (BTreeMap::new(), 0);
+        while total.get() != Some(&next) {
+            if self.is_stopped() {
+                return Err(Stop);
+            }
+            match results.recv_timeout(POLL) {
+                Ok(result) => {
+                    early.insert(result.sequence, result);
+                }
+                Err(RecvTimeoutError::Timeout) => continue,
+                Err(RecvTimeoutError::Disconnected) => return Err(Stop),
+            }
+            while let Some(result) = early.remove(&next) {
+                each(result)?;
+                let _ = window.try_recv();
+                next += 1;
+            }
+        }
+        Ok(())
+    }
+
     /// Gives a buffer back to the pool.
     pub fn return_buffer(&self, buffer: Vec<u8>) {
         let _ = self.buffers.0.try_send(buffer);

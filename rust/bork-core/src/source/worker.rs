@@ -49,10 +49,15 @@ impl Subject<'_> {
 }
 
 impl<'a, S: ChunkSink> Worker<'a, S> {
-    /// A worker with its own sink.
+    /// A worker with its own sink, which asks this machine for the names of users and groups.
     pub fn new(shared: &'a Shared<S>, sink: S) -> Self {
+        Worker::with_names(shared, sink, NameCache::from_system())
+    }
+
+    /// A worker that gets names from `names`.
+    pub fn with_names(shared: &'a Shared<S>, sink: S, names: NameCache) -> Self {
         let chunker = Chunker::new(shared.options.chunker, &shared.keys.chunker);
-        Worker { shared, sink, names: NameCache::from_system(), chunker, scratch: Vec::new() }
+        Worker { shared, sink, names, chunker, scratch: Vec::new() }
     }
 
     /// Works until the run ends; returns the sink after it has handed over what it kept back.

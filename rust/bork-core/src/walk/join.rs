@@ -11,9 +11,15 @@ use std::sync::Arc;
 pub struct Body {
     leaf: Arc<[u8]>,
     range: Range<usize>,
+    ordinal: u64,
 }
 
 impl Body {
+    /// Number of the item in the stream of leaves; the first is 1.
+    pub fn ordinal(&self) -> u64 {
+        self.ordinal
+    }
+
     /// The bytes.
     pub fn bytes(&self) -> &[u8] {
         &self.leaf[self.range.clone()]
@@ -27,12 +33,13 @@ pub struct Join<P> {
     position: usize,
     path: Vec<u8>,
     body: Option<Range<usize>>,
+    ordinal: u64,
 }
 
 impl<P: Previous> Join<P> {
     /// Starts before the first item.
     pub fn new(previous: P) -> Self {
-        let mut join = Join { previous, leaf: None, position: 0, path: Vec::new(), body: None };
+        let mut join = Join { previous, leaf: None, position: 0, path: Vec::new(), body: None, ordinal: 0 };
         join.next_leaf();
         join.step();
         join
@@ -59,6 +66,7 @@ impl<P: Previous> Join<P> {
                 self.body = Some(position - length..position);
                 self.position = position;
                 self.path = path;
+                self.ordinal += 1;
                 return;
             }
             self.next_leaf();
@@ -72,7 +80,7 @@ impl<P: Previous> Join<P> {
                 Ordering::Less => self.step(),
                 Ordering::Greater => return None,
                 Ordering::Equal => {
-                    let body = Body { leaf: self.leaf.clone()?, range: self.body.clone()? };
+                    let body = Body { leaf: self.leaf.clone()?, range: self.body.clone()?, ordinal: self.ordinal };
                     return Some(body);
                 }
             }

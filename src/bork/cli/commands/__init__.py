@@ -24,6 +24,7 @@ COMMANDS: dict[str, str] = {
     "key import": "import repository key from backup",
     "list": "list archive or repository contents",
     "prune": "prune archives",
+    "pull": "create archive from another host",
     "recreate": "re-create archives",
     "rename": "rename archive",
     "serve": "start repository server process",

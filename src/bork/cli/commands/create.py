@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 
     from bork.cli.feeder import Feeder
     from bork.cli.invocation import Invocation
+    from bork.cli.location import Location
     from bork.cli.parser import Values
     from bork.operations.create import CreateOptions
 
@@ -22,21 +23,26 @@ COMMAND = CREATE
 
 
 def run(invocation: Invocation) -> None:
-    given = invocation.values
-    _check_combinations(invocation)
-    now = cast("datetime | None", given.get("timestamp"))
-    location = invocation.location(now=now)
-    assert location.archive is not None
-    _ignore_statistics_of_dry_run(invocation)
-    invocation.console.log("info", f'Creating archive at "{location.canonical()}::{location.archive}"')
-    access = invocation.access(location)
     with ExitStack() as stack:
-        options = _options(invocation, location.archive, now, _feeder(invocation, stack))
+        location, options = prepare(invocation, stack)
+        invocation.console.log("info", f'Creating archive at "{location.canonical()}::{location.archive}"')
+        access = invocation.access(location)
         from bork.operations import create  # late: a bad command line is answered without the engine
 
         outcome = create.run(access, options, invocation.sink())
     if outcome.head is not None:
         created.show(invocation, access, outcome)
+
+
+def prepare(invocation: Invocation, stack: ExitStack | None = None) -> tuple[Location, CreateOptions]:
+    """Where the archive is to be, and the options of the operation. ``stack``: of a command that feeds us."""
+    _check_combinations(invocation)
+    now = cast("datetime | None", invocation.values.get("timestamp"))
+    location = invocation.location(now=now)
+    assert location.archive is not None
+    _ignore_statistics_of_dry_run(invocation)
+    feeder = None if stack is None else _feeder(invocation, stack)
+    return location, _options(invocation, location.archive, now, feeder)
 
 
 def _check_combinations(invocation: Invocation) -> None:

@@ -28,6 +28,14 @@ def connect_command(server: Server, rsh: str, remote_path: str, *options: str) -
 
     Raises: CommandError, if a word could be taken for something else than it is.
     """
+    words = ssh_words(server, rsh)
+    if not remote_path or remote_path.startswith("-"):
+        raise CommandError(f"not the name of a program: {remote_path!r} (--remote-path or BORK_REMOTE_PATH)")
+    return [*words, remote_path, "serve", *options]
+
+
+def ssh_words(server: Server, rsh: str) -> list[str]:
+    """The words up to and with the host. Raises: CommandError, as above."""
     try:
         words = shlex.split(rsh)
     except ValueError as problem:
@@ -37,14 +45,12 @@ def connect_command(server: Server, rsh: str, remote_path: str, *options: str) -
     for what, text in (("host", server.host), ("user", server.user)):
         if text is not None:
             _check(what, text)
-    if not remote_path or remote_path.startswith("-"):
-        raise CommandError(f"not the name of a program: {remote_path!r} (--remote-path or BORK_REMOTE_PATH)")
     if server.port is not None:
         if not 1 <= server.port <= 65535:
             raise CommandError(f"not a port: {server.port}")
         words += ["-p", str(server.port)]
     words.append(f"{server.user}@{server.host}" if server.user else server.host)
-    return [*words, remote_path, "serve", *options]
+    return words
 
 
 def _check(what: str, text: str) -> None:

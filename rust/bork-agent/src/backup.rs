@@ -1,0 +1,253 @@
+//! A backup: walker and workers of the source half, with the line to the server where a local backup has a repository.
+
+use crate::link::{LeafQueue, Leaves, Link, leaf_queue};
+use crate::options::{chunker, compression, matcher, source};
+use crate::sink::{Sent, SinkContext, WireSink};
+use bork_core::identify::SourceKeys;
+use bork_core::metadata::NameCache;
+use bork_core::seam::{NoPrevious, Previous, Stop};
+use bork_core::source::{BodyBytes, Shared, Task, UnitResult, WINDOW_UNITS, Worker};
+use bork_core::walk::{Root, RootKind, Unit, WalkOptions, Walker, sort_roots};
+use bork_format::codec::{Writer, put_varint};
+use bork_format::pull::{Entry, FrameKind, PROBLEM_KINDS, Plan, Problem, Status, Unit as WireUnit};
+use crossbeam_channel::{Receiver, Sender, bounded};
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::path::Path;
+use std::sync::atomic::Ordering;
+use std::sync::{Arc, OnceLock};
+use std::thread::{Scope, ScopedJoinHandle};
+use std::time::{Duration, Instant};
+
+const POLL: Duration = Duration::from_millis(50);
+/// A buffer of a large file holds the longest chunk and this much more. Unit: bytes.
+const BUFFER_ROOM: usize = 1 << 20;
+/// How often the server hears how far it is, and how long it may hear nothing.
+const PROGRESS_EVERY: Duration = Duration::from_millis(200);
+const SILENCE_MAX: Duration = Duration::from_secs(10);
+
+/// A backup that is about to begin.
+pub struct Backup {
+    plan: Plan,
+    link: Arc<Link>,
+    threads: usize,
+}
+
+type Run = Shared<WireSink>;
+
+impl Backup {
+    /// `threads`: workers, at least 1.
+    pub fn new(plan: Plan, link: Arc<Link>, threads: usize) -> Self {
+        Backup { plan, link, threads: threads.max(1) }
+    }
+
+    /// Where the leaves of the previous archive are put, and where the walk finds them.
+    pub fn leaves(&self) -> (Option<LeafQueue>, Option<Leaves>) {
+        if self.plan.previous_start.is_none() {
+            return (None, None);
+        }
+        let (queue, leaves) = leaf_queue(&self.link);
+        (Some(queue), Some(leaves))
+    }
+
+    /// Walks, reads and sends everything. `Err(Stop)`: the link knows why.
+    pub fn run(self, leaves: Option<Leaves>, time_max: Duration) -> Result<(), Stop> {
+        let Backup { plan, link, threads } = self;
+        let wrong = |text: String| link.fail(text);
+        let matcher = matcher(&plan).map_err(wrong)?;
+        let roots = plan.roots.iter().map(|(source, stored)| Root {
+            source: source.clone(),
+            stored: stored.clone(),
+            kind: RootKind::Tree,
+        });
+        let roots = sort_roots(roots.collect()).map_err(|error| wrong(error.to_string()))?;
+        let walk = WalkOptions {
+            one_file_system: plan.has("one_file_system"),
+            exclude_caches: plan.has("exclude_caches"),
+            exclude_if_present: plan.exclude_if_present.clone(),
+            keep_exclude_tags: plan.has("keep_exclude_tags"),
+            skip: Vec::new(),
+            matcher,
+        };
+        let keys = SourceKeys { id: plan.id_key.into(), chunker: plan.chunker_key.into() };
+        let chunker = chunker(&plan).map_err(wrong)?;
+        let compression = compression(&plan).map_err(wrong)?;
+        let (shared, units, results) =
+            Run::new(source(&plan, chunker), keys.clone(), threads, chunker.longest() + BUFFER_ROOM);
+        let asks = plan.has("own_chunks");
+        let context = Arc::new(SinkContext { link: Arc::clone(&link), keys, sent: Sent::default(), asks });
+        let sinks: Vec<WireSink> = (0..threads)
+            .map(|_| WireSink::new(Arc::clone(&context), compression))
+            .collect::<Result<_, _>>()
+            .map_err(wrong)?;
+        let total = OnceLock::new();
+        std::thread::scope(|scope| {
+            let run = Threads { scope, shared: &shared, link: &link };
+            let workers: Vec<_> = sinks.into_iter().map(|sink| run.worker(sink)).collect();
+            let (window, total) = (bounded(WINDOW_UNITS), &total);
+            match leaves {
+                Some(leaves) => run.walker(Walker::new(roots, walk, leaves), units, window.0, total),
+                None => run.walker(Walker::new(roots, walk, NoPrevious), units, window.0, total),
+            };
+            run.reporter(time_max);
+            let result = assemble(&shared, &link, &results, &window.1, total, workers);
+            if result.is_err() {
+                let _ = link.fail("a thread ended early");
+            }
+            shared.stop.store(true, Ordering::Relaxed);
+            result
+        })
+    }
+}
+
+/// Starts threads; whatever ends one early ends the run.
+struct Threads<'scope, 'env> {
+    scope: &'scope Scope<'scope, 'env>,
+    shared: &'env Arc<Run>,
+    link: &'env Arc<Link>,
+}
+
+impl<'scope> Threads<'scope, '_> {
+    fn spawn(&self, work: impl FnOnce() -> Result<(), Stop> + Send + 'scope) -> ScopedJoinHandle<'scope, ()> {
+        let (shared, link) = (Arc::clone(self.shared), Arc::clone(self.link));
+        self.scope.spawn(move || {
+            let result = catch_unwind(AssertUnwindSafe(work));
+            if !matches!(result, Ok(Ok(()))) {
+                let _ = link.fail("internal error: a thread panicked");
+                shared.stop.store(true, Ordering::Relaxed);
+            }
+        })
+    }
+
+    fn worker(&self, sink: WireSink) -> ScopedJoinHandle<'scope, ()> {
+        let shared = Arc::clone(self.shared);
+        self.spawn(move || Worker::with_names(&shared, sink, names()).run().map(drop))
+    }
+
+    fn walker<P: Previous + 'scope>(
+        &self,
+        mut walker: Walker<P>,
+        units: Sender<Unit>,
+        window: Sender<()>,
+        total: &'scope OnceLock<u64>,
+    ) -> ScopedJoinHandle<'scope, ()> {
+        let link = Arc::clone(self.link);
+        self.spawn(move || {
+            let mut count = 0;
+            while let Some(unit) = walker.next_unit() {
+                count += 1;
+                send(&window, (), &link)?;
+                send(&units, unit, &link)?;
+            }
+            let _ = total.set(count);
+            Ok(())
+        })
+    }
+
+    /// Tells the server now and then how far it is, and stops everything when the line or the time has ended.
+    fn reporter(&self, time_max: Duration) {
+        let (shared, link) = (Arc::clone(self.shared), Arc::clone(self.link));
+        self.spawn(move || {
+            let (start, mut last, mut told) = (Instant::now(), Instant::now(), (0, 0));
+            while !shared.is_stopped() {
+                std::thread::sleep(POLL);
+                if !time_max.is_zero() && start.elapsed() > time_max {
+                    let _ = link.fail("this client allows no more time (--max-time)");
+                }
+                if link.is_stopped() {
+                    shared.stop.store(true, Ordering::Relaxed);
+                    break;
+                }
+                let (bytes, files, path) = shared.progress.read();
+                let is_news = (bytes, files) != told && last.elapsed() >= PROGRESS_EVERY;
+                if is_news || last.elapsed() >= SILENCE_MAX {
+                    (last, told) = (Instant::now(), (bytes, files));
+                    let mut body = Vec::new();
+                    let mut writer = Writer(&mut body);
+                    writer.array(3);
+                    writer.uint(bytes);
+                    writer.uint(files);
+                    writer.bin(&path[..path.len().min(bork_format::pull::TEXT_LENGTH_MAX)]);
+                    link.outbox.send(FrameKind::Progress, &body)?;
+                }
+            }
+            Ok(())
+        });
+    }
+}
+
+/// The users and groups of this machine's files: a static program cannot ask the C library's services.
+fn names() -> NameCache {
+    static FILES: OnceLock<(Vec<u8>, Vec<u8>)> = OnceLock::new();
+    let read = |path: &str| std::fs::read(Path::new(path)).unwrap_or_default();
+    let (passwd, group) = FILES.get_or_init(|| (read("/etc/passwd"), read("/etc/group")));
+    NameCache::from_files(passwd, group)
+}
+
+/// Reads the names before the fences go up.
+pub fn prepare_names() {
+    drop(names());
+}
+
+fn send<T>(channel: &Sender<T>, mut value: T, link: &Link) -> Result<(), Stop> {
+    loop {
+        if link.is_stopped() {
+            return Err(Stop);
+        }
+        match channel.send_timeout(value, POLL) {
+            Ok(()) => return Ok(()),
+            Err(crossbeam_channel::SendTimeoutError::Timeout(back)) => value = back,
+            Err(crossbeam_channel::SendTimeoutError::Disconnected(_)) => return Err(Stop),
+        }
+    }
+}
+
+fn assemble(
+    shared: &Run,
+    link: &Link,
+    results: &Receiver<UnitResult>,
+    window: &Receiver<()>,
+    total: &OnceLock<u64>,
+    workers: Vec<ScopedJoinHandle<'_, ()>>,
+) -> Result<(), Stop> {
+    let filter = shared.options.lines.as_ref().and_then(|lines| lines.filter.as_deref());
+    shared.in_order(results, window, total, |result| {
+        link.send_compressed(FrameKind::Unit, &wire_unit(result, filter).encode())
+    })?;
+    for _ in &workers {
+        send(&shared.tasks.0, Task::Exit, link)?;
+    }
+    for worker in workers {
+        let _ = worker.join();
+    }
+    if shared.is_stopped() || link.is_stopped() {
+        return Err(Stop);
+    }
+    let mut count = Vec::new();
+    put_varint(&mut count, total.get().copied().unwrap_or(0));
+    link.outbox.send(FrameKind::Done, &count)
+}
+
+/// A result as the server gets it: entries of the previous archive by their numbers, and only statuses that it wants.
+fn wire_unit(result: UnitResult, filter: Option<&[u8]>) -> WireUnit {
+    let mut entries: Vec<Entry> = Vec::with_capacity(result.items.len());
+    for (path, body, _) in result.items {
+        match body {
+            BodyBytes::New(body) => entries.push(Entry::New(path, body)),
+            BodyBytes::Kept(body) => match entries.last_mut() {
+                Some(Entry::Kept { ordinal, count }) if *ordinal + *count == body.ordinal() => *count += 1,
+                _ => entries.push(Entry::Kept { ordinal: body.ordinal(), count: 1 }),
+            },
+        }
+    }
+    let is_wanted = |letter| filter.is_none_or(|wanted| wanted.is_empty() || wanted.contains(&letter));
+    let statuses = result.statuses.into_iter().filter(|status| status.link.is_some() || is_wanted(status.letter));
+    let statuses = statuses.map(|s| Status { letter: s.letter, path: s.path, linked: s.link.is_some() }).collect();
+    let problems = result.problems.into_iter().map(|(path, problem)| wire_problem(path, &problem)).collect();
+    WireUnit { files: result.files, entries, links: result.links, statuses, problems }
+}
+
+/// A problem as the server gets it.
+pub fn wire_problem(path: Vec<u8>, problem: &bork_core::problem::Problem) -> Problem {
+    let kind = PROBLEM_KINDS.iter().position(|word| *word == problem.kind.as_str()).unwrap_or(1);
+    Problem { path, kind, message: problem.message.clone().into_bytes() }
+}

@@ -1,0 +1,195 @@
+//! The line to the server, as all threads of a backup share it.
+
+use crate::outbox::Outbox;
+use bork_core::compress::{CompressionSpec, Compressor, Decompressor};
+use bork_core::seam::{Previous, Stop};
+use bork_format::codec::{Reader, put_varint, take_varint};
+use bork_format::pack::Codec;
+use bork_format::pull::{FrameKind, HEAD_LENGTH, LEAF_CREDIT, MAGIC, PLAIN_LENGTH_MAX, decode_head};
+use crossbeam_channel::{Receiver, RecvTimeoutError, Sender, bounded, unbounded};
+use std::collections::VecDeque;
+use std::io::{self, Read};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+const POLL: Duration = Duration::from_millis(50);
+/// Room that was taken is granted again in steps of this. Unit: bytes.
+const CREDIT_STEP: usize = LEAF_CREDIT / 8;
+/// Compression of frames that are not content: zstd 3, as that of tree nodes.
+const FRAME_COMPRESSION: CompressionSpec = CompressionSpec { codec: Codec::Zstd, level: 3, auto: false, obfuscate: 0 };
+
+/// The line.
+#[derive(Default)]
+pub struct Link {
+    /// To the server.
+    pub outbox: Outbox,
+    /// Set when the run is over before its end.
+    stopped: AtomicBool,
+    /// Why.
+    reason: Mutex<Option<String>>,
+    /// Who waits for the answer to a query, the oldest first.
+    asking: Mutex<VecDeque<Sender<Vec<u8>>>>,
+}
+
+impl Link {
+    /// Whether the run is over.
+    pub fn is_stopped(&self) -> bool {
+        self.stopped.load(Ordering::Relaxed)
+    }
+
+    /// Ends the run; the first reason is kept.
+    pub fn fail(&self, reason: impl Into<String>) -> Stop {
+        self.reason.lock().expect("no holder panics").get_or_insert_with(|| reason.into());
+        self.stopped.store(true, Ordering::Relaxed);
+        self.outbox.stop();
+        Stop
+    }
+
+    /// Why the run ended early.
+    pub fn reason(&self) -> Option<String> {
+        self.reason.lock().expect("no holder panics").clone()
+    }
+
+    /// Sends a frame whose body is compressed.
+    pub fn send_compressed(&self, kind: FrameKind, plain: &[u8]) -> Result<(), Stop> {
+        let mut compressor = Compressor::new(FRAME_COMPRESSION).map_err(|error| self.fail(error.to_string()))?;
+        let mut body = Vec::with_capacity(plain.len() / 2 + 16);
+        let mut payload = Vec::with_capacity(plain.len() / 2);
+        let codec = compressor.compress(plain, &mut payload);
+        body.push(codec as u8);
+        put_varint(&mut body, plain.len() as u64);
+        body.extend_from_slice(&payload);
+        self.outbox.send(kind, &body)
+    }
+
+    /// Asks whether the server holds some chunks; the answer comes through the receiver.
+    pub fn ask(&self, ids: &[u8]) -> Result<Receiver<Vec<u8>>, Stop> {
+        let (sender, receiver) = bounded(1);
+        let mut asking = self.asking.lock().expect("no holder panics");
+        self.outbox.send(FrameKind::Query, ids)?;
+        asking.push_back(sender);
+        Ok(receiver)
+    }
+
+    /// Waits for something that the server sends.
+    pub fn wait<T>(&self, receiver: &Receiver<T>) -> Result<T, Stop> {
+        loop {
+            match receiver.recv_timeout(POLL) {
+                Ok(value) => return Ok(value),
+                Err(RecvTimeoutError::Timeout) if !self.is_stopped() => {}
+                Err(_) => return Err(Stop),
+            }
+        }
+    }
+
+    fn answer(&self, bits: Vec<u8>) -> Result<(), Stop> {
+        let asking = self.asking.lock().expect("no holder panics").pop_front();
+        let asking = asking.ok_or_else(|| self.fail("the server answered what was not asked"))?;
+        let _ = asking.send(bits);
+        Ok(())
+    }
+
+    /// Reads frames of a backup until the line ends.
+    pub fn listen(&self, source: &mut impl Read, leaves: &mut Option<LeafQueue>) -> Result<(), Stop> {
+        while let Some((kind, body)) = read_frame(source).map_err(|error| self.fail(error.to_string()))? {
+            match kind {
+                FrameKind::Answer => self.answer(body)?,
+                FrameKind::Leaf => match leaves {
+                    Some(queue) => queue.push(&body).map_err(|error| self.fail(error))?,
+                    None => return Err(self.fail("the server sent a leaf after the last one")),
+                },
+                FrameKind::LeafEnd => *leaves = None,
+                FrameKind::Fault => {
+                    return Err(self.fail(format!("the server: {}", body.escape_ascii())));
+                }
+                other => return Err(self.fail(format!("the server sent {other:?} out of turn"))),
+            }
+        }
+        Err(self.fail("the server went away"))
+    }
+}
+
+/// Says who speaks, before the first frame.
+pub fn greet(out: &mut impl io::Write) -> io::Result<()> {
+    out.write_all(MAGIC)
+}
+
+/// The next frame, or `None` at the end of the line between two frames.
+pub fn read_frame(source: &mut impl Read) -> io::Result<Option<(FrameKind, Vec<u8>)>> {
+    let mut head = [0; HEAD_LENGTH];
+    match source.read(&mut head[..1])? {
+        0 => return Ok(None),
+        _ => source.read_exact(&mut head[1..])?,
+    }
+    let (kind, length) = decode_head(head).map_err(io::Error::other)?;
+    let mut body = Vec::with_capacity(length.min(1 << 20));
+    if source.take(length as u64).read_to_end(&mut body)? < length {
+        return Err(io::ErrorKind::UnexpectedEof.into());
+    }
+    Ok(Some((kind, body)))
+}
+
+/// Opens the body of a compressed frame.
+pub fn open_body(body: &[u8]) -> Result<Vec<u8>, String> {
+    let mut reader = Reader::new(body, "frame");
+    let codec = reader.take(1).map(|tag| tag[0]).map_err(|error| error.to_string())?;
+    let codec = Codec::from_byte(codec).map_err(|error| error.to_string())?;
+    let length = take_varint(&mut reader).map_err(|error| error.to_string())? as usize;
+    if length > PLAIN_LENGTH_MAX {
+        return Err("a frame is longer than 64 MiB".into());
+    }
+    let mut plain = vec![0; length];
+    let payload = &body[reader.position()..];
+    Decompressor::new().decompress(codec, payload, length, &mut plain).map_err(|error| error.to_string())?;
+    Ok(plain)
+}
+
+/// The sending end of the leaves of the previous archive; holds no more than the credit that was granted.
+pub struct LeafQueue {
+    leaves: Sender<Arc<[u8]>>,
+    waiting: Arc<AtomicUsize>,
+}
+
+/// The receiving end.
+pub struct Leaves {
+    leaves: Receiver<Arc<[u8]>>,
+    waiting: Arc<AtomicUsize>,
+    taken: usize,
+    link: Arc<Link>,
+}
+
+/// Both ends.
+pub fn leaf_queue(link: &Arc<Link>) -> (LeafQueue, Leaves) {
+    let ((sender, receiver), waiting) = (unbounded(), Arc::new(AtomicUsize::new(0)));
+    let queue = LeafQueue { leaves: sender, waiting: Arc::clone(&waiting) };
+    (queue, Leaves { leaves: receiver, waiting, taken: 0, link: Arc::clone(link) })
+}
+
+impl LeafQueue {
+    fn push(&self, body: &[u8]) -> Result<(), String> {
+        let leaf = open_body(body)?;
+        // One leaf may be longer than the credit: the server sends it when nothing else is under way.
+        let before = self.waiting.fetch_add(leaf.len(), Ordering::AcqRel);
+        if before > 0 && before + leaf.len() > LEAF_CREDIT {
+            return Err("the server sent more leaves than there is room for".into());
+        }
+        let _ = self.leaves.send(leaf.into());
+        Ok(())
+    }
+}
+
+impl Previous for Leaves {
+    fn next_leaf(&mut self) -> Option<Arc<[u8]>> {
+        let leaf = self.link.wait(&self.leaves).ok()?;
+        self.waiting.fetch_sub(leaf.len(), Ordering::AcqRel);
+        self.taken += leaf.len();
+        if self.taken >= CREDIT_STEP || self.leaves.is_empty() {
+            let mut body = Vec::new();
+            put_varint(&mut body, self.taken as u64);
+            self.taken = 0;
+            self.link.outbox.send(FrameKind::Credit, &body).ok()?;
+        }
+        Some(leaf)
+    }
+}

@@ -1,0 +1,153 @@
+//! The line to the agent: bytes that the driver received become frames, frames become bytes to be sent.
+
+use super::peer;
+use crate::error::EngineError;
+use crate::port::{Event, Port};
+use bork_core::compress::{CompressionSpec, Compressor, Decompressor};
+use bork_core::seam::Stop;
+use bork_format::codec::{Reader, put_varint, take_varint};
+use bork_format::pack::Codec;
+use bork_format::pull::{FrameKind, HEAD_LENGTH, PLAIN_LENGTH_MAX, decode_head, put_frame};
+use crossbeam_channel::{Receiver, RecvTimeoutError, Sender, bounded};
+use std::sync::{Arc, Condvar, Mutex};
+use std::time::Duration;
+
+const POLL: Duration = Duration::from_millis(50);
+/// Pieces that the driver may hand over before it has to wait.
+const PIECES_MAX: usize = 4;
+const FRAME_COMPRESSION: CompressionSpec = CompressionSpec { codec: Codec::Zstd, level: 3, auto: false, obfuscate: 0 };
+
+/// The driver's end of what the agent sends.
+pub struct Inlet(Sender<Vec<u8>>);
+
+impl Inlet {
+    /// Hands bytes over; waits while the engine is busy. `Err(Stop)`: the run is over.
+    pub fn push(&self, bytes: Vec<u8>, port: &Port) -> Result<(), Stop> {
+        crate::port::send(&self.0, bytes, port)
+    }
+}
+
+/// The engine's end.
+pub struct Frames {
+    pieces: Receiver<Vec<u8>>,
+    piece: Vec<u8>,
+    at: usize,
+    port: Arc<Port>,
+}
+
+/// Both ends.
+pub fn line(port: &Arc<Port>) -> (Inlet, Frames) {
+    let (sender, pieces) = bounded(PIECES_MAX);
+    (Inlet(sender), Frames { pieces, piece: Vec::new(), at: 0, port: Arc::clone(port) })
+}
+
+impl Frames {
+    /// Fills `out`; waits for bytes.
+    fn read(&mut self, out: &mut [u8]) -> Result<(), Stop> {
+        let mut filled = 0;
+        while filled < out.len() {
+            if self.at == self.piece.len() {
+                self.piece = self.next_piece()?;
+                self.at = 0;
+            }
+            let count = (out.len() - filled).min(self.piece.len() - self.at);
+            out[filled..filled + count].copy_from_slice(&self.piece[self.at..self.at + count]);
+            self.at += count;
+            filled += count;
+        }
+        Ok(())
+    }
+
+    fn next_piece(&self) -> Result<Vec<u8>, Stop> {
+        loop {
+            match self.pieces.recv_timeout(POLL) {
+                Ok(piece) => return Ok(piece),
+                Err(RecvTimeoutError::Timeout) if !self.port.is_stopped() => {}
+                Err(RecvTimeoutError::Timeout) => return Err(Stop),
+                Err(RecvTimeoutError::Disconnected) => {
+                    return Err(self.port.fail(EngineError::Peer("the agent went away before it was done".into())));
+                }
+            }
+        }
+    }
+
+    /// The next frame. A kind or a length that the protocol does not know ends the run.
+    pub fn next_frame(&mut self) -> Result<(FrameKind, Vec<u8>), Stop> {
+        let mut head = [0; HEAD_LENGTH];
+        self.read(&mut head)?;
+        let (kind, length) = decode_head(head).map_err(|error| self.port.fail(peer(error)))?;
+        // The length is the agent's word: memory follows what has arrived.
+        let mut body = Vec::new();
+        while body.len() < length {
+            let start = body.len();
+            body.resize(length.min(start + (1 << 20)), 0);
+            self.read(&mut body[start..])?;
+        }
+        Ok((kind, body))
+    }
+}
+
+/// Sends a frame to the agent.
+pub fn send_frame(port: &Port, kind: FrameKind, body: &[u8]) -> Result<(), Stop> {
+    let mut frame = Vec::with_capacity(body.len() + HEAD_LENGTH);
+    put_frame(&mut frame, kind, body);
+    port.emit(Event::Send(frame))
+}
+
+/// The body of a compressed frame.
+pub fn close_body(plain: &[u8]) -> Result<Vec<u8>, EngineError> {
+    let mut compressor =
+        Compressor::new(FRAME_COMPRESSION).map_err(|error| EngineError::Internal(error.to_string()))?;
+    let (mut body, mut payload) = (Vec::new(), Vec::with_capacity(plain.len() / 2));
+    body.push(compressor.compress(plain, &mut payload) as u8);
+    put_varint(&mut body, plain.len() as u64);
+    body.extend_from_slice(&payload);
+    Ok(body)
+}
+
+/// Opens the body of a compressed frame.
+pub fn open_body(body: &[u8], out: &mut Decompressor) -> Result<Vec<u8>, EngineError> {
+    let mut reader = Reader::new(body, "frame");
+    let codec = reader.take(1).and_then(|tag| Codec::from_byte(tag[0])).map_err(peer)?;
+    let length = take_varint(&mut reader).map_err(peer)? as usize;
+    if length > PLAIN_LENGTH_MAX {
+        return Err(peer("a frame is longer than 64 MiB"));
+    }
+    let mut plain = vec![0; length];
+    out.decompress(codec, &body[reader.position()..], length, &mut plain).map_err(peer)?;
+    Ok(plain)
+}
+
+/// Room for leaves at the agent. Unit: bytes.
+pub struct Credit {
+    left: Mutex<i64>,
+    more: Condvar,
+}
+
+impl Credit {
+    /// So much at first.
+    pub fn new(bytes: usize) -> Self {
+        Credit { left: Mutex::new(bytes as i64), more: Condvar::new() }
+    }
+
+    /// The agent has taken so many bytes.
+    pub fn grant(&self, bytes: u64) {
+        let mut left = self.left.lock().expect("no holder panics");
+        *left = left.saturating_add_unsigned(bytes).min(bork_format::pull::LEAF_CREDIT as i64);
+        self.more.notify_all();
+    }
+
+    /// Takes room for a leaf; one that is longer than all room goes when nothing else is under way.
+    pub fn take(&self, bytes: usize, port: &Port) -> Result<(), Stop> {
+        let mut left = self.left.lock().expect("no holder panics");
+        let wanted = (bytes as i64).min(bork_format::pull::LEAF_CREDIT as i64);
+        while *left < wanted {
+            if port.is_stopped() {
+                return Err(Stop);
+            }
+            left = self.more.wait_timeout(left, POLL).expect("no holder panics").0;
+        }
+        *left -= bytes as i64;
+        Ok(())
+    }
+}

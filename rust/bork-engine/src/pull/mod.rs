@@ -1,0 +1,241 @@
+//! The pull engine: the repository half of a backup whose source half is an agent on another host.
+//!
+//! ```text
+//! agent --bytes--> driver --pieces--> receiver --objects, lists--> workers (verify, dedup, seal, pack)
+//!                                        |------units--> resolver --results--> collector (tree)
+//!                                        +------queries--> answerer
+//! previous archive --leaves--> driver --bytes--> agent
+//! ```
+//!
+//! Nothing that the agent says is believed: see [`resolve`] for what is checked, and `receive` for the ids of chunks.
+//! Memory: as in a local backup, plus the frames between the threads.
+
+mod known;
+mod line;
+mod previous;
+mod receive;
+mod resolve;
+
+use crate::collect::{Collector, LastCheck, guard};
+use crate::error::EngineError;
+use crate::half::{Half, LocalSink, PackOptions};
+use crate::index::ChunkIndex;
+use crate::port::{Port, allow_open_files};
+use crate::secrets::Keys;
+use bork_core::chunker::ChunkerParams;
+use bork_core::metadata::MetadataOptions;
+use bork_core::seam::Stop;
+use bork_core::source::{Changed, FilesCache, LineFormat, Shared, SourceOptions, UnitResult, Worker};
+use bork_format::Id;
+use bork_format::pull::{FrameKind, LEAF_CREDIT, Plan};
+use crossbeam_channel::{Receiver, bounded};
+use known::IdSet;
+use line::{Credit, Frames, Inlet};
+use receive::Receiving;
+use resolve::{References, Resolver};
+use std::path::PathBuf;
+use std::sync::atomic::Ordering;
+use std::sync::{Arc, Mutex, OnceLock};
+use std::thread::JoinHandle;
+
+/// Frames between two threads: each queue holds so many.
+const FRAMES_MAX: usize = 8;
+/// Longest group of small chunks that an agent sends. Unit: bytes.
+const GROUP_LENGTH_MAX: usize = 1 << 20;
+
+/// An error that is the agent's.
+pub(crate) fn peer(why: impl std::fmt::Display) -> EngineError {
+    EngineError::Peer(format!("the agent does not keep to the protocol: {why}"))
+}
+
+/// What is to be pulled, and how it is stored.
+pub struct PullPlan {
+    /// Worker threads, at least 1.
+    pub threads: usize,
+    /// What the agent is told; its keys, and whether it may ask for chunks, are filled in here.
+    pub wire: Plan,
+    /// How chunks are cut.
+    pub chunker: ChunkerParams,
+    /// How it is stored. The scratch directory is needed.
+    pub packs: PackOptions,
+    /// Status lines, if wanted.
+    pub lines: Option<LineFormat>,
+    /// Root node of the previous archive of this client.
+    pub previous: Option<Id>,
+    /// Whether the agent may know what other clients have.
+    pub share_dedup: bool,
+    /// For files without a name.
+    pub scratch: PathBuf,
+}
+
+/// A running pull.
+pub struct PullEngine {
+    port: Arc<Port>,
+    half: Arc<Half>,
+    shared: Arc<Shared<LocalSink>>,
+    inlet: Mutex<Option<Arc<Inlet>>>,
+    threads: Vec<JoinHandle<()>>,
+}
+
+impl PullEngine {
+    /// Starts the threads; the first event is the plan for the agent.
+    pub fn start(plan: PullPlan, keys: Arc<Keys>, index: Arc<ChunkIndex>) -> Result<Self, EngineError> {
+        allow_open_files();
+        let port = Port::new();
+        let PullPlan { threads, mut wire, chunker, packs, lines, previous, share_dedup, scratch } = plan;
+        let threads = threads.max(1);
+        wire.id_key = *keys.source().id;
+        wire.chunker_key = *keys.source().chunker;
+        let own_chunks = 1 << Plan::FLAGS.iter().position(|flag| *flag == "own_chunks").unwrap_or(63);
+        if previous.is_some() || share_dedup {
+            wire.flags |= own_chunks;
+        }
+        let object_length_max = packs.chunk_length.max(GROUP_LENGTH_MAX);
+        let half = Arc::new(Half::new(Arc::clone(&keys), index, Arc::clone(&port), packs, threads));
+        let options = options(chunker, lines, wire.has("dry_run"));
+        let (shared, _, results) = Shared::new(options, keys.source().clone(), threads, 0);
+        let (inlet, frames) = line::line(&port);
+        let mut engine =
+            PullEngine { port, half, shared, inlet: Mutex::new(Some(Arc::new(inlet))), threads: Vec::new() };
+        let references = Arc::new(References::new(IdSet::new(scratch.clone())));
+        let total = Arc::new(OnceLock::new());
+        engine.start_workers(threads)?;
+        engine.start_collector(results, Arc::clone(&total), Arc::clone(&references))?;
+        let stored_roots = wire.roots.iter().map(|(_, stored)| stored.clone()).collect();
+        engine.start_line(wire.encode(), frames, previous, total, references, object_length_max, stored_roots, {
+            (share_dedup, IdSet::new(scratch))
+        })?;
+        Ok(engine)
+    }
+
+    fn spawn(
+        &mut self,
+        name: &str,
+        work: impl FnOnce() -> Result<(), Stop> + Send + 'static,
+    ) -> Result<(), EngineError> {
+        let (shared, port) = (Arc::clone(&self.shared), Arc::clone(&self.port));
+        let thread = std::thread::Builder::new().name(name.into());
+        let thread = thread.spawn(move || guard(&port, &shared.stop, work));
+        let thread = thread.map_err(|error| EngineError::Internal(format!("no thread for {name}: {error}")));
+        self.threads.push(thread.inspect_err(|_| self.cancel())?);
+        Ok(())
+    }
+
+    fn start_workers(&mut self, threads: usize) -> Result<(), EngineError> {
+        for number in 0..threads {
+            let shared = Arc::clone(&self.shared);
+            let sink = LocalSink::new(Arc::clone(&self.half))?;
+            self.spawn(&format!("worker {number}"), move || Worker::new(&shared, sink).run().map(drop))?;
+        }
+        Ok(())
+    }
+
+    fn start_collector(
+        &mut self,
+        results: Receiver<UnitResult>,
+        total: Arc<OnceLock<u64>>,
+        references: Arc<References>,
+    ) -> Result<(), EngineError> {
+        let port = Arc::clone(&self.port);
+        let check: LastCheck = Box::new(move || references.settle().map_err(|error| port.fail(error)));
+        let collector = Collector::new(Arc::clone(&self.shared), Arc::clone(&self.half), Some(check))?;
+        let workers: Vec<JoinHandle<()>> = self.threads.drain(..).collect();
+        let (_, no_window) = bounded(1); // the agent keeps to its own
+        self.spawn("collector", move || collector.run(&results, &no_window, &total, workers))
+    }
+
+    #[expect(clippy::too_many_arguments, reason = "called once; they are the parts of a session")]
+    fn start_line(
+        &mut self,
+        plan: Vec<u8>,
+        frames: Frames,
+        previous: Option<Id>,
+        total: Arc<OnceLock<u64>>,
+        references: Arc<References>,
+        object_length_max: usize,
+        roots: Vec<Vec<u8>>,
+        (share_dedup, own): (bool, IdSet),
+    ) -> Result<(), EngineError> {
+        let credit = Arc::new(Credit::new(LEAF_CREDIT));
+        let (units, queries) = (bounded(FRAMES_MAX), bounded(FRAMES_MAX));
+        let resolver = Resolver::new(Arc::clone(&self.half), Arc::clone(&references), previous, roots);
+        let results = self.shared.results.clone();
+        self.spawn("resolver", move || resolver.run(&units.1, &results))?;
+        let (half, known) = (Arc::clone(&self.half), Arc::clone(&references));
+        self.spawn("answerer", move || receive::answer(&half, &known, previous, &own, share_dedup, &queries.1))?;
+        let (half, room) = (Arc::clone(&self.half), Arc::clone(&credit));
+        self.spawn("previous", move || {
+            line::send_frame(&half.port, FrameKind::Plan, &plan)?;
+            previous.map_or(Ok(()), |root| previous::send_items(&half, root, &room))
+        })?;
+        let receiving = Receiving {
+            shared: Arc::clone(&self.shared),
+            half: Arc::clone(&self.half),
+            references,
+            credit,
+            units: units.0,
+            queries: queries.0,
+            total,
+            object_length_max,
+        };
+        self.spawn("receiver", move || receiving.run(frames))
+    }
+
+    /// Bytes that the agent sent; waits while the engine is busy. False: nobody wants to hear more.
+    pub fn received(&self, bytes: Vec<u8>) -> bool {
+        let inlet = self.inlet.lock().expect("no holder panics").clone();
+        inlet.is_some_and(|inlet| inlet.push(bytes, &self.port).is_ok())
+    }
+
+    /// The agent will send nothing more. If something is missing, the run ends with an error.
+    pub fn ended(&self) {
+        *self.inlet.lock().expect("no holder panics") = None;
+    }
+
+    /// The port of the driver.
+    pub fn port(&self) -> &Port {
+        &self.port
+    }
+
+    /// Original, compressed and deduplicated size, files, current path.
+    pub fn progress(&self) -> (u64, u64, u64, u64, Vec<u8>) {
+        let (bytes, files, path) = self.shared.progress.read();
+        let counters = &self.half.counters;
+        let [compressed, new] = [&counters.compressed, &counters.deduplicated].map(|c| c.load(Ordering::Relaxed));
+        (bytes, compressed, new, files, path)
+    }
+
+    /// Makes all threads stop soon.
+    pub fn cancel(&self) {
+        self.port.cancel();
+        self.shared.stop.store(true, Ordering::Relaxed);
+    }
+}
+
+impl Drop for PullEngine {
+    fn drop(&mut self) {
+        self.cancel();
+        for thread in self.threads.drain(..) {
+            let _ = thread.join();
+        }
+    }
+}
+
+/// The workers only store: of the source half's options they need none but these.
+fn options(chunker: ChunkerParams, lines: Option<LineFormat>, dry_run: bool) -> SourceOptions {
+    let files_cache =
+        FilesCache { ctime: false, mtime: false, size: false, inode: false, rechunk: false, disabled: true };
+    SourceOptions {
+        metadata: MetadataOptions::default(),
+        files_cache,
+        files_changed: Changed::Disabled,
+        read_special: false,
+        exclude_nodump: false,
+        dry_run,
+        stdin: None,
+        start: Default::default(),
+        previous_start: None,
+        chunker,
+        lines,
+    }
+}

@@ -1,0 +1,62 @@
+"""What a client's shell is asked to do: run the agent that is installed, or the one that we send.
+
+Nothing of it comes from a configuration, an archive or another host: the text is the same for every client but for the
+length and the checksum of the agent. A forced command replaces all of it.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from functools import lru_cache
+from pathlib import Path
+from typing import NamedTuple
+
+ASK = b"BORK-SEND "  # what the shell says when it wants the agent; then the machine, and a line end
+
+_INSTALLED = 'p=$(command -v bork-agent) && exec "$p" serve'
+_ABSENT = 'echo "bork-agent is not installed on this client" >&2; exit 127'
+# A file system may forbid programs (noexec), so each directory is tried with one that ends at once. The trap is for
+# shells that are ended, and for a connection that is cut: the agent removes itself as its first deed.
+_SENT = r"""
+umask 077
+for t in "$XDG_RUNTIME_DIR" "$TMPDIR" /tmp /var/tmp "$HOME"; do
+  [ -n "$t" ] && d=$(mktemp -d "$t/bork-agent.XXXXXXXX" 2>/dev/null) || continue
+  printf "#!/bin/sh\nexit 0\n" > "$d/agent" && chmod 700 "$d/agent" && "$d/agent" 2>/dev/null && break
+  rm -rf "$d"; d=
+done
+[ -n "$d" ] || { echo "this client has no directory from which a program may run" >&2; exit 126; }
+trap "rm -rf $d" EXIT; trap "exit 1" HUP INT TERM PIPE
+echo "BORK-SEND $(uname -m)"
+head -c %LENGTH% > "$d/agent"
+s=$(sha256sum "$d/agent") && [ "${s%% *}" = %DIGEST% ] || { echo "the agent did not arrive whole" >&2; exit 1; }
+exec "$d/agent" serve --remove-self
+"""
+
+
+class Agent(NamedTuple):
+    """The program that is sent."""
+
+    data: bytes
+    machine: str
+
+    @property
+    def digest(self) -> str:
+        return hashlib.sha256(self.data).hexdigest()
+
+
+@lru_cache(maxsize=1)
+def agents() -> dict[str, Path]:
+    """The agents that this installation has, by machine."""
+    directory = Path(__file__).parent / "agents"
+    return {path.name.removeprefix("bork-agent-"): path for path in sorted(directory.glob("bork-agent-*"))}
+
+
+def command(agent: Agent | None) -> str:
+    """The command line for the client's shell. ``agent``: what may be sent; None: nothing."""
+    if agent is None:
+        script = f"{_INSTALLED}; {_ABSENT}"
+    else:
+        sent = _SENT.replace("%LENGTH%", str(len(agent.data))).replace("%DIGEST%", agent.digest)
+        script = f"{_INSTALLED}\n{sent}"
+    assert "'" not in script
+    return f"exec sh -c '{script}'"

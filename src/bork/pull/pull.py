@@ -1,0 +1,101 @@
+"""Make an archive of what an agent on another host reads. The server holds the key; the client gets to see none."""
+
+from __future__ import annotations
+
+import tempfile
+import time
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
+
+from bork.core import PullEngine, Send
+from bork.errors import AgentFault
+from bork.operations import create
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from bork.core import ChunkIndex, Event, Keys
+    from bork.operations.access import Access
+    from bork.operations.create import CreateOptions, CreateOutcome
+    from bork.operations.drive import Counters
+    from bork.operations.events import EventSink
+    from bork.pull.line import Hello, Line
+
+# What a plan for this machine says, and one for an agent does not.
+_LOCAL = ("paths", "stdin", "path_list", "skip", "sparse")
+SKEW_NS = 2_000_000_000  # a clock that is off by more is worth a word
+
+
+@dataclass(frozen=True, slots=True)
+class PullOptions:
+    """What a pull has besides the options of a create."""
+
+    share_dedup: bool = False  # the client may learn which chunks other clients have
+    rate_bytes_s: int = 0  # that the client sends at most; 0: no limit
+
+
+def run(access: Access, options: CreateOptions, pull: PullOptions, line: Line, events: EventSink) -> CreateOutcome:
+    """As ``create.run``. Raises also: RemoteFault and its kin."""
+    behind_ns = time.time_ns() - line.hello.clock_ns
+    if abs(behind_ns) > SKEW_NS:
+        way = "behind" if behind_ns > 0 else "ahead of"
+        events.log("warning", f"The client's clock is {abs(behind_ns) / 1e9:.0f} s {way} the clock of this machine.")
+    # A clock that is ahead only means that some files are read again.
+    options = replace(options, of_user=True, clock_behind_ns=max(0, behind_ns))
+    engines: list[AgentEngine] = []
+
+    def start(plan: dict[str, object], keys: Keys, index: ChunkIndex) -> AgentEngine:
+        plan = {name: value for name, value in plan.items() if name not in _LOCAL}
+        plan.update(share_dedup=pull.share_dedup, rate=pull.rate_bytes_s)
+        plan["scratch_dir"] = plan["scratch_dir"] or tempfile.gettempdir()
+        engines.append(AgentEngine(PullEngine(plan, keys, index), line))
+        return engines[0]
+
+    try:
+        return create.run(access, options, events, start)
+    except AgentFault:
+        if line.ended:
+            line.fail()  # it has more to say about that than the engine
+        raise
+    finally:
+        line.close()
+
+
+class AgentEngine:
+    """A pull engine with its line: what it wants sent is sent here, so that its driver need not know of it."""
+
+    def __init__(self, engine: PullEngine, line: Line) -> None:
+        self._engine, self._line = engine, line
+        line.heard()
+        line.feed(engine)
+
+    def next_event(self, timeout_s: float) -> Event | None:
+        """As all engines. What the client says on stderr is shown meanwhile."""
+        event = self._engine.next_event(timeout_s)
+        self._line.check()
+        while isinstance(event, Send):
+            self._line.send(event.data)
+            event = self._engine.next_event(0)
+        return event
+
+    def stored(self, token: int) -> None:
+        self._line.heard()
+        self._engine.stored(token)
+
+    def fetched(self, token: int, data: Sequence[bytes]) -> None:
+        self._engine.fetched(token, data)
+
+    def fetch_failed(self, token: int, message: str) -> None:
+        self._engine.fetch_failed(token, message)
+
+    def progress(self) -> Counters:
+        return self._engine.progress()
+
+    def cancel(self) -> None:
+        self._engine.cancel()
+
+
+def allows(hello: Hello) -> str:
+    """One line about an agent, for a person."""
+    reads = ", ".join(path.decode("utf-8", "replace") for path in hello.read) or "everything that its user can read"
+    return f"agent {hello.program} on {hello.hostname}, uid {hello.uid}, reads {reads}"
