@@ -11,7 +11,7 @@ import shutil
 import subprocess
 import sys
 from collections import Counter
-from collections.abc import Callable, Generator, Mapping
+from collections.abc import Callable, Generator, Mapping, Sequence
 from pathlib import Path
 from typing import Protocol
 
@@ -133,9 +133,17 @@ class Bork(Protocol):
     """Runs ``bork`` in a process of its own, as a user would, in the environment of the test."""
 
     def __call__(
-        self, *arguments: str | bytes | Path, cwd: Path | None = None, stdin: bytes = b"", exit_code: int | None = 0
+        self,
+        *arguments: str | bytes | Path,
+        cwd: Path | None = None,
+        stdin: bytes = b"",
+        exit_code: int | None = 0,
+        within: Sequence[str] = (),
     ) -> subprocess.CompletedProcess[bytes]:
-        """Fails the test if the exit code is not the expected one (``None``: any will do)."""
+        """Fails the test if the exit code is not the expected one (``None``: any will do).
+
+        ``within``: words in front of the command line, such as those that make it run on another host.
+        """
         ...
 
 
@@ -145,9 +153,13 @@ def bork(home: Path, monkeypatch: pytest.MonkeyPatch) -> Bork:
     monkeypatch.setenv("BORK_PASSPHRASE", "correct horse battery staple")
 
     def run(
-        *arguments: str | bytes | Path, cwd: Path | None = None, stdin: bytes = b"", exit_code: int | None = 0
+        *arguments: str | bytes | Path,
+        cwd: Path | None = None,
+        stdin: bytes = b"",
+        exit_code: int | None = 0,
+        within: Sequence[str] = (),
     ) -> subprocess.CompletedProcess[bytes]:
-        command: list[str | bytes | Path] = [sys.executable, "-m", "bork", *arguments]
+        command: list[str | bytes | Path] = [*within, sys.executable, "-m", "bork", *arguments]
         result = subprocess.run(command, cwd=cwd or home.parent, input=stdin, capture_output=True, check=False)
         if exit_code is not None and result.returncode != exit_code:
             said = os.fsdecode(result.stdout + result.stderr)

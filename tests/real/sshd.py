@@ -8,6 +8,7 @@ import socket
 import subprocess
 import sys
 import time
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Self
 
@@ -15,10 +16,15 @@ from tests.conftest import SYSTEM_PATH
 
 
 class SSHServer:
-    """Anybody with the key ``client`` may log in, as the user who runs the test. ``home`` is where its Bork runs."""
+    """Anybody with the key ``client`` may log in, as the user who runs the test. ``home`` is where its Bork runs.
 
-    def __init__(self, directory: Path) -> None:
+    ``within``: words in front of its command line, such as ``ip netns exec NAME``; then ``address`` is its own.
+    """
+
+    def __init__(self, directory: Path, address: str = "127.0.0.1", within: Sequence[str] = ()) -> None:
         self.directory = directory
+        self.address = address
+        self._within = within
         self.home = directory / "server home"
         self.home.mkdir(parents=True)
         self._welcome: dict[str, str] = {}
@@ -29,7 +35,7 @@ class SSHServer:
         for name in ("host", "client", "restricted", "stranger"):
             _run("ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", str(directory / name))
         public = (directory / "host.pub").read_text()
-        (directory / "known_hosts").write_text(f"[127.0.0.1]:{self.port} {public}")
+        (directory / "known_hosts").write_text(f"[{address}]:{self.port} {public}")
         self.program = self._program()
         self.authorize("client")
         self._process = self._start()
@@ -53,7 +59,7 @@ class SSHServer:
             "AuthorizedKeysFile": self._authorized,
             "HostKey": self.directory / "host",
             "KbdInteractiveAuthentication": "no",
-            "ListenAddress": f"127.0.0.1:{self.port}",
+            "ListenAddress": f"{self.address}:{self.port}",
             "MaxStartups": "100",
             "PasswordAuthentication": "no",
             "PermitRootLogin": "yes",
@@ -67,17 +73,23 @@ class SSHServer:
             Path("/run/sshd").mkdir(mode=0o755, exist_ok=True)  # where it locks up the process that reads the network
         program = shutil.which("sshd", path=SYSTEM_PATH)
         assert program is not None
-        process = subprocess.Popen([program, "-D", "-f", str(config), "-E", str(self._log)])
+        process = subprocess.Popen([*self._within, program, "-D", "-f", str(config), "-E", str(self._log)])
         deadline = time.monotonic() + 20
         while True:
             try:
-                socket.create_connection(("127.0.0.1", self.port), timeout=1).close()
-            except OSError:
+                self._knock()
+            except (OSError, subprocess.CalledProcessError):
                 assert process.poll() is None, self._log.read_text()
                 assert time.monotonic() < deadline
                 time.sleep(0.05)
             else:
                 return process
+
+    def _knock(self) -> None:
+        """Raises, if nobody answers."""
+        knock = "import socket, sys; socket.create_connection((sys.argv[1], int(sys.argv[2])), timeout=1).close()"
+        command = [*self._within, sys.executable, "-c", knock, self.address, str(self.port)]
+        subprocess.run(command, check=True, stderr=subprocess.DEVNULL)
 
     def rsh(self, key: str = "client") -> str:
         """For ``--rsh`` and ``BORK_RSH``: nothing of the developer's own configuration is used."""
@@ -93,8 +105,8 @@ class SSHServer:
         return shlex.join(words)
 
     def url(self, path: str | Path) -> str:
-        """``ssh://user@127.0.0.1:port/path``."""
-        return f"ssh://{self.user}@127.0.0.1:{self.port}{path}"
+        """``ssh://user@address:port/path``."""
+        return f"ssh://{self.user}@{self.address}:{self.port}{path}"
 
     def close(self) -> None:
         self._process.terminate()

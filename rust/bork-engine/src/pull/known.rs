@@ -44,6 +44,15 @@ impl IdSet {
         Ok(())
     }
 
+    /// Adds an id; whether it is new. Errors: as `extend`.
+    pub fn insert(&self, id: &Id) -> Result<bool, EngineError> {
+        let is_new = !self.contains(id);
+        if is_new {
+            self.extend([id])?;
+        }
+        Ok(is_new)
+    }
+
     /// Whether the id is in the set.
     pub fn contains(&self, id: &Id) -> bool {
         if self.recent.lock().expect("no holder panics").contains(id) {

@@ -97,7 +97,7 @@ impl PullEngine {
         let (inlet, frames) = line::line(&port);
         let mut engine =
             PullEngine { port, half, shared, inlet: Mutex::new(Some(Arc::new(inlet))), threads: Vec::new() };
-        let references = Arc::new(References::new(IdSet::new(scratch.clone())));
+        let references = Arc::new(References::new(&scratch));
         let total = Arc::new(OnceLock::new());
         engine.start_workers(threads)?;
         engine.start_collector(results, Arc::clone(&total), Arc::clone(&references))?;
@@ -136,8 +136,8 @@ impl PullEngine {
         total: Arc<OnceLock<u64>>,
         references: Arc<References>,
     ) -> Result<(), EngineError> {
-        let port = Arc::clone(&self.port);
-        let check: LastCheck = Box::new(move || references.settle().map_err(|error| port.fail(error)));
+        let half = Arc::clone(&self.half);
+        let check: LastCheck = Box::new(move || references.settle(&half).map_err(|error| half.port.fail(error)));
         let collector = Collector::new(Arc::clone(&self.shared), Arc::clone(&self.half), Some(check))?;
         let workers: Vec<JoinHandle<()>> = self.threads.drain(..).collect();
         let (_, no_window) = bounded(1); // the agent keeps to its own

@@ -169,7 +169,7 @@ fn verify(object: &Object<'_>, plain: &[u8], context: &Context) -> Result<(), En
 fn store_list(body: &[u8], sink: &mut LocalSink, context: &Context) -> Result<(), Trouble> {
     let encoded = OPENER.with_borrow_mut(|(opener, _)| open_body(body, opener))?;
     let slices = decode_list(&encoded).map_err(peer)?;
-    check_slices(&slices, &context.references)?;
+    check_slices(&slices, &context.references, &context.half)?;
     let id = sink.put_list(&encoded)?;
     context.references.allowed.extend([&id])?;
     Ok(())
@@ -201,6 +201,7 @@ pub fn answer(
             if may_know && half.stored_length(id).is_some() {
                 bits[at / 8] |= 1 << (at % 8);
                 references.allowed.extend([id]).map_err(|error| half.port.fail(error))?;
+                references.counted.extend([id]).map_err(|error| half.port.fail(error))?;
             }
         }
         send_frame(&half.port, FrameKind::Answer, &bits)?;

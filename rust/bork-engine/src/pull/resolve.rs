@@ -25,6 +25,7 @@ use bork_format::pull::{Entry, Unit, reference_of};
 use crossbeam_channel::{Receiver, RecvTimeoutError, Sender};
 use std::cmp::Ordering;
 use std::collections::HashSet;
+use std::path::Path;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -49,14 +50,32 @@ const KINDS: [ProblemKind; 9] = [
 pub struct References {
     /// Chunks and lists that were sent and verified, or that the agent was told it need not send.
     pub allowed: IdSet,
+    /// Chunks that have been counted: when they were stored, or when they were named and need not be sent.
+    pub counted: IdSet,
     /// Named by an item, not yet arrived.
     ahead: Mutex<HashSet<Id>>,
+    /// Named once more before they arrived.
+    repeated: Mutex<Vec<Id>>,
 }
 
 impl References {
     /// Nothing is allowed yet.
-    pub fn new(allowed: IdSet) -> Self {
-        References { allowed, ahead: Mutex::default() }
+    pub fn new(scratch: &Path) -> Self {
+        let set = || IdSet::new(scratch.into());
+        References { allowed: set(), counted: set(), ahead: Mutex::default(), repeated: Mutex::default() }
+    }
+
+    /// A slice names a chunk. The first name counts when the chunk is stored, all others here.
+    fn slice(&self, id: &Id, half: &Half) -> Result<(), EngineError> {
+        self.name(id)?;
+        if self.counted.insert(id)? {
+            return Ok(());
+        }
+        match half.stored_length(id) {
+            Some(stored) => half.count_reused(&[stored]),
+            None => self.repeated.lock().expect("no holder panics").push(*id),
+        }
+        Ok(())
     }
 
     /// An item names a chunk.
@@ -76,7 +95,9 @@ impl References {
     }
 
     /// Everything has arrived: each chunk that was named must be there.
-    pub fn settle(&self) -> Result<(), EngineError> {
+    pub fn settle(&self, half: &Half) -> Result<(), EngineError> {
+        let repeated = std::mem::take(&mut *self.repeated.lock().expect("no holder panics"));
+        repeated.iter().for_each(|id| half.count_reused(&[half.stored_length(id).unwrap_or(0)]));
         let ahead = self.ahead.lock().expect("no holder panics");
         if ahead.iter().all(|id| self.allowed.contains(id)) {
             Ok(())
@@ -222,13 +243,13 @@ impl Resolver {
     }
 
     fn check(&self, slices: &[Slice]) -> Result<(), EngineError> {
-        check_slices(slices, &self.references)
+        check_slices(slices, &self.references, &self.half)
     }
 }
 
 /// Each slice must be a hole, or a chunk that this session may refer to.
-pub fn check_slices(slices: &[Slice], references: &References) -> Result<(), EngineError> {
-    slices.iter().filter(|slice| !slice.is_hole()).try_for_each(|slice| references.name(&slice.id))
+pub fn check_slices(slices: &[Slice], references: &References, half: &Half) -> Result<(), EngineError> {
+    slices.iter().filter(|slice| !slice.is_hole()).try_for_each(|slice| references.slice(&slice.id, half))
 }
 
 /// Words of a client, without what would steer a terminal.
