@@ -46,6 +46,11 @@ impl Outbox {
     pub fn send(&self, kind: FrameKind, body: &[u8]) -> Result<(), Stop> {
         let mut frame = Vec::with_capacity(body.len() + bork_format::pull::HEAD_LENGTH);
         put_frame(&mut frame, kind, body);
+        self.send_frame(frame)
+    }
+
+    /// Queues a whole frame; waits while too much is waiting.
+    pub fn send_frame(&self, frame: Vec<u8>) -> Result<(), Stop> {
         let mut state = self.lock();
         while state.bytes > 0 && state.bytes + frame.len() > WAITING_MAX && !state.is_stopped {
             state = self.changed.wait_timeout(state, POLL).expect("no holder panics").0;

@@ -5,7 +5,9 @@ use bork_core::compress::{CompressionSpec, Compressor};
 use bork_core::identify::SourceKeys;
 use bork_core::seam::{ChunkSink, Stop};
 use bork_format::Id;
-use bork_format::pull::{FrameKind, Object, QUERY_MAX, reference_of};
+use bork_format::pull::{
+    FrameKind, HEAD_LENGTH, QUERY_MAX, begin_frame, end_frame, put_object_head, reference_of,
+};
 use crossbeam_channel::Receiver;
 use std::collections::HashSet;
 use std::sync::{Arc, Mutex};
@@ -41,6 +43,9 @@ impl Sent {
     }
 }
 
+/// Bytes of an object's head for each chunk: id and length.
+const OBJECT_HEAD_ENTRY: usize = 32 + 5;
+
 /// Chunks whose fate is not known yet.
 #[derive(Default)]
 struct Batch {
@@ -69,7 +74,6 @@ pub struct WireSink {
     group_chunks: Vec<(Id, u32)>,
     batch: Batch,
     asked: Option<(Batch, Receiver<Vec<u8>>)>,
-    payload: Vec<u8>,
 }
 
 impl WireSink {
@@ -82,7 +86,6 @@ impl WireSink {
             group_chunks: Vec::new(),
             batch: Batch::default(),
             asked: None,
-            payload: Vec::new(),
         })
     }
 
@@ -137,10 +140,13 @@ impl WireSink {
     }
 
     fn send(&mut self, plain: &[u8], chunks: Vec<(Id, u32)>) -> Result<(), Stop> {
-        self.payload.clear();
-        let codec = self.compressor.compress(plain, &mut self.payload) as u8;
-        let object = Object { codec, chunks, payload: &self.payload };
-        self.context.link.outbox.send(FrameKind::Object, &object.encode())
+        let mut frame = Vec::with_capacity(plain.len() + chunks.len() * OBJECT_HEAD_ENTRY + HEAD_LENGTH + 8);
+        begin_frame(&mut frame, FrameKind::Object);
+        let codec_at = frame.len();
+        put_object_head(&mut frame, 0, &chunks);
+        frame[codec_at] = self.compressor.compress(plain, &mut frame) as u8;
+        end_frame(&mut frame);
+        self.context.link.outbox.send_frame(frame)
     }
 }
 

@@ -172,7 +172,15 @@ impl Half {
         let mut payload = Vec::with_capacity(plain.len() / 2);
         let codec = compressor.compress(plain, &mut payload);
         let chunks = vec![(id, plain.len() as u32)];
-        self.append_metadata(Prepared { payload: &payload, codec, plain, kind, chunks, padding: 0 })?;
+        self.append_metadata(Prepared {
+            payload: &payload,
+            codec,
+            plain,
+            kind,
+            chunks,
+            padding: 0,
+            is_verified: false,
+        })?;
         Ok(id)
     }
 
@@ -290,7 +298,8 @@ impl LocalSink {
         let codec = self.compressor.compress(plain, &mut self.payload);
         let padding = self.padding(self.payload.len())?;
         let payload = std::mem::take(&mut self.payload);
-        let object = Prepared { payload: &payload, codec, plain, kind: ObjectKind::Content, chunks, padding };
+        let kind = ObjectKind::Content;
+        let object = Prepared { payload: &payload, codec, plain, kind, chunks, padding, is_verified: false };
         let result = self.append(object);
         self.payload = payload;
         result
@@ -371,7 +380,8 @@ impl LocalSink {
         }
         if new.iter().all(|is_new| *is_new) {
             let padding = self.padding(payload.len())?;
-            return self.append(Prepared { payload, codec, plain, kind: ObjectKind::Content, chunks, padding });
+            let kind = ObjectKind::Content;
+            return self.append(Prepared { payload, codec, plain, kind, chunks, padding, is_verified: true });
         }
         let mut start = 0;
         for ((id, length), is_new) in chunks.iter().zip(new) {

@@ -235,6 +235,7 @@ impl Rewriting {
                 kind: record.kind,
                 chunks: object.chunks.clone(),
                 padding,
+                is_verified: true,
             });
         }
         let mut at = 0;

@@ -120,8 +120,13 @@ impl AsRef<[u8]> for Borrowed {
     }
 }
 
+/// Bytes for an engine that Python still owns.
+pub fn borrowed(bytes: PyBackedBytes) -> Bytes {
+    Arc::new(Borrowed(bytes))
+}
+
 /// The answer to a fetch.
 pub fn fetched(port: &Port, token: u64, data: Vec<PyBackedBytes>) {
-    let data = data.into_iter().map(|bytes| Arc::new(Borrowed(bytes)) as Bytes).collect();
+    let data = data.into_iter().map(borrowed).collect();
     port.answer(token, Ok(data));
 }

@@ -1,7 +1,7 @@
 //! The pull engine.
 
 use crate::error::to_python;
-use crate::events::{fetched, next_event};
+use crate::events::{borrowed, fetched, next_event};
 use crate::index::ChunkIndex;
 use crate::keys::Keys;
 use crate::plan::{self, Plan};
@@ -30,8 +30,8 @@ impl PullEngine {
         Ok(PullEngine(engine.map_err(to_python)?))
     }
 
-    fn received(&self, py: Python<'_>, data: &[u8]) -> bool {
-        let data = data.to_vec();
+    fn received(&self, py: Python<'_>, data: PyBackedBytes) -> bool {
+        let data = borrowed(data);
         py.detach(|| self.0.received(data))
     }
 

@@ -2,7 +2,7 @@
 
 use super::peer;
 use crate::error::EngineError;
-use crate::port::{Event, Port};
+use crate::port::{Bytes, Event, Port};
 use bork_core::compress::{CompressionSpec, Compressor, Decompressor};
 use bork_core::seam::Stop;
 use bork_format::codec::{Reader, put_varint, take_varint};
@@ -18,19 +18,19 @@ const PIECES_MAX: usize = 4;
 const FRAME_COMPRESSION: CompressionSpec = CompressionSpec { codec: Codec::Zstd, level: 3, auto: false, obfuscate: 0 };
 
 /// The driver's end of what the agent sends.
-pub struct Inlet(Sender<Vec<u8>>);
+pub struct Inlet(Sender<Bytes>);
 
 impl Inlet {
     /// Hands bytes over; waits while the engine is busy. `Err(Stop)`: the run is over.
-    pub fn push(&self, bytes: Vec<u8>, port: &Port) -> Result<(), Stop> {
+    pub fn push(&self, bytes: Bytes, port: &Port) -> Result<(), Stop> {
         crate::port::send(&self.0, bytes, port)
     }
 }
 
 /// The engine's end.
 pub struct Frames {
-    pieces: Receiver<Vec<u8>>,
-    piece: Vec<u8>,
+    pieces: Receiver<Bytes>,
+    piece: Option<Bytes>,
     at: usize,
     port: Arc<Port>,
 }
@@ -38,27 +38,27 @@ pub struct Frames {
 /// Both ends.
 pub fn line(port: &Arc<Port>) -> (Inlet, Frames) {
     let (sender, pieces) = bounded(PIECES_MAX);
-    (Inlet(sender), Frames { pieces, piece: Vec::new(), at: 0, port: Arc::clone(port) })
+    (Inlet(sender), Frames { pieces, piece: None, at: 0, port: Arc::clone(port) })
 }
 
 impl Frames {
-    /// Fills `out`; waits for bytes.
-    fn read(&mut self, out: &mut [u8]) -> Result<(), Stop> {
-        let mut filled = 0;
-        while filled < out.len() {
-            if self.at == self.piece.len() {
-                self.piece = self.next_piece()?;
-                self.at = 0;
-            }
-            let count = (out.len() - filled).min(self.piece.len() - self.at);
-            out[filled..filled + count].copy_from_slice(&self.piece[self.at..self.at + count]);
-            self.at += count;
-            filled += count;
+    /// Appends `count` bytes to `out`; waits for them.
+    fn read(&mut self, count: usize, out: &mut Vec<u8>) -> Result<(), Stop> {
+        let end = out.len() + count;
+        while out.len() < end {
+            let piece = match self.piece.take() {
+                Some(piece) => piece,
+                None => self.next_piece()?,
+            };
+            let rest = &(*piece).as_ref()[self.at..];
+            let taken = rest.len().min(end - out.len());
+            out.extend_from_slice(&rest[..taken]);
+            (self.at, self.piece) = if taken < rest.len() { (self.at + taken, Some(piece)) } else { (0, None) };
         }
         Ok(())
     }
 
-    fn next_piece(&self) -> Result<Vec<u8>, Stop> {
+    fn next_piece(&self) -> Result<Bytes, Stop> {
         loop {
             match self.pieces.recv_timeout(POLL) {
                 Ok(piece) => return Ok(piece),
@@ -73,16 +73,13 @@ impl Frames {
 
     /// The next frame. A kind or a length that the protocol does not know ends the run.
     pub fn next_frame(&mut self) -> Result<(FrameKind, Vec<u8>), Stop> {
-        let mut head = [0; HEAD_LENGTH];
-        self.read(&mut head)?;
+        let mut head = Vec::with_capacity(HEAD_LENGTH);
+        self.read(HEAD_LENGTH, &mut head)?;
+        let head = *head.first_chunk().expect("so many were read");
         let (kind, length) = decode_head(head).map_err(|error| self.port.fail(peer(error)))?;
         // The length is the agent's word: memory follows what has arrived.
-        let mut body = Vec::new();
-        while body.len() < length {
-            let start = body.len();
-            body.resize(length.min(start + (1 << 20)), 0);
-            self.read(&mut body[start..])?;
-        }
+        let mut body = Vec::with_capacity(length.min(1 << 20));
+        self.read(length, &mut body)?;
         Ok((kind, body))
     }
 }

@@ -20,7 +20,7 @@ use crate::collect::{Collector, LastCheck, guard};
 use crate::error::EngineError;
 use crate::half::{Half, LocalSink, PackOptions};
 use crate::index::ChunkIndex;
-use crate::port::{Port, allow_open_files};
+use crate::port::{Bytes, Port, allow_open_files};
 use crate::secrets::Keys;
 use bork_core::chunker::ChunkerParams;
 use bork_core::metadata::MetadataOptions;
@@ -182,7 +182,7 @@ impl PullEngine {
     }
 
     /// Bytes that the agent sent; waits while the engine is busy. False: nobody wants to hear more.
-    pub fn received(&self, bytes: Vec<u8>) -> bool {
+    pub fn received(&self, bytes: Bytes) -> bool {
         let inlet = self.inlet.lock().expect("no holder panics").clone();
         inlet.is_some_and(|inlet| inlet.push(bytes, &self.port).is_ok())
     }

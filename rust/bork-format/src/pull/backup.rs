@@ -207,16 +207,21 @@ pub struct Object<'a> {
     pub payload: &'a [u8],
 }
 
+/// Appends the body of an object up to its payload, which is to be appended behind it.
+pub fn put_object_head(out: &mut Vec<u8>, codec: u8, chunks: &[(Id, u32)]) {
+    out.push(codec);
+    put_varint(out, chunks.len() as u64);
+    for (id, length) in chunks {
+        out.extend_from_slice(id);
+        put_varint(out, u64::from(*length));
+    }
+}
+
 impl Object<'_> {
     /// Encodes.
     pub fn encode(&self) -> Vec<u8> {
         let mut out = Vec::with_capacity(self.payload.len() + self.chunks.len() * (ID_LENGTH + 3) + 8);
-        out.push(self.codec);
-        put_varint(&mut out, self.chunks.len() as u64);
-        for (id, length) in &self.chunks {
-            out.extend_from_slice(id);
-            put_varint(&mut out, u64::from(*length));
-        }
+        put_object_head(&mut out, self.codec, &self.chunks);
         out.extend_from_slice(self.payload);
         out
     }

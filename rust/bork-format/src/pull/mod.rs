@@ -8,7 +8,7 @@
 mod backup;
 mod plan;
 
-pub use backup::{Entry, Object, PROBLEM_KINDS, Problem, Status, Unit, decode_object, reference, reference_of};
+pub use backup::{Entry, Object, PROBLEM_KINDS, Problem, Status, Unit, decode_object, put_object_head, reference, reference_of};
 pub use plan::{Chunking, Hello, Plan, Wire};
 
 use crate::codec::{Reader, Writer};
@@ -116,6 +116,17 @@ pub fn put_frame(out: &mut Vec<u8>, kind: FrameKind, body: &[u8]) {
     out.extend((body.len() as u32).to_le_bytes());
     out.push(kind as u8);
     out.extend_from_slice(body);
+}
+
+/// Begins a frame; its body is to be appended, then [`end_frame`] called.
+pub fn begin_frame(out: &mut Vec<u8>, kind: FrameKind) {
+    put_frame(out, kind, &[]);
+}
+
+/// Writes the length of the body of the frame that `frame` is.
+pub fn end_frame(frame: &mut [u8]) {
+    let length = (frame.len() - HEAD_LENGTH) as u32;
+    frame[..4].copy_from_slice(&length.to_le_bytes());
 }
 
 /// Kind and length of the body of the frame that begins with `head`.
