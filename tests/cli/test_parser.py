@@ -244,6 +244,7 @@ BORG_OPTIONS = {
     "prune": """-n --dry-run --force -s --stats --quick-stats --list --keep-within --keep-last --keep-secondly
         --keep-minutely -H --keep-hourly -d --keep-daily -w --keep-weekly -m --keep-monthly --keep-13weekly
         --keep-3monthly -y --keep-yearly --save-space -c --checkpoint-interval -P --prefix -a --glob-archives""",
+    "pull": "",
     "rename": "",
     # Borg takes the beginning of an option for the whole, so that --restrict-to-repo is in its documentation.
     "serve": "--restrict-to-path --restrict-to-repository --restrict-to-repo --append-only --storage-quota",
@@ -252,10 +253,19 @@ BORG_OPTIONS = {
 }
 
 
+_NOT_OF_PULL = """--stdin-name --stdin-user --stdin-group --stdin-mode --content-from-command --paths-from-stdin
+    --paths-from-command --paths-delimiter --sparse"""
+# What Borg has not.
+OWN_OPTIONS = {
+    "pull": " ".join({*BORG_OPTIONS["create"].split()} - {*_NOT_OF_PULL.split()})
+    + " --share-dedup --download-ratelimit --no-ship",
+}
+
+
 @pytest.mark.parametrize("command", sorted(COMMANDS))
 def test_a_command_has_exactly_the_options_of_borg(command: str) -> None:
     options = {flag for option in load(command).COMMAND.all_options() for flag in option.flags}
-    assert options == set(BORG_OPTIONS[command].split())
+    assert options == set(BORG_OPTIONS[command].split()) | set(OWN_OPTIONS.get(command, "").split())
 
 
 def test_the_common_options_are_those_of_borg_and_the_number_of_threads() -> None:
