@@ -57,8 +57,9 @@ build: $(NATIVE) $(AGENT)  ## the native module, the agent, and `bork` in .venv/
 
 $(AGENT): $(AGENT_SOURCES)
 	@.ci/prerequisites build
-	RUSTFLAGS="-C target-feature=+crt-static" cargo build --quiet $(LOCKED) --release --package bork-agent --target $(AGENT_TARGET)
+	RUSTFLAGS="-C target-feature=+crt-static -C strip=symbols" cargo build --quiet $(LOCKED) --release --package bork-agent --target $(AGENT_TARGET)
 	@mkdir -p $(@D)
+	@gzip -9nc target/$(AGENT_TARGET)/release/bork-agent > $@.gz
 	@install -m 755 target/$(AGENT_TARGET)/release/bork-agent $@
 
 wheel: $(VENV)/installed-build $(AGENT)  ## a wheel and a source distribution in dist/

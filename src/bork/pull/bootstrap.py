@@ -7,7 +7,6 @@ length and the checksum of the agent. A forced command replaces all of it.
 from __future__ import annotations
 
 import hashlib
-from functools import lru_cache
 from pathlib import Path
 from typing import NamedTuple
 
@@ -27,28 +26,30 @@ done
 [ -n "$d" ] || { echo "this client has no directory from which a program may run" >&2; exit 126; }
 trap "rm -rf $d" EXIT; trap "exit 1" HUP INT TERM PIPE
 echo "BORK-SEND $(uname -m)"
-head -c %LENGTH% > "$d/agent"
+head -c %LENGTH% | gzip -dc > "$d/agent"
 s=$(sha256sum "$d/agent") && [ "${s%% *}" = %DIGEST% ] || { echo "the agent did not arrive whole" >&2; exit 1; }
 exec "$d/agent" serve --remove-self
 """
 
 
 class Agent(NamedTuple):
-    """The program that is sent."""
+    """The program that is sent: ``data`` is packed with gzip, ``digest`` the SHA-256 of what comes out."""
 
     data: bytes
+    digest: str
     machine: str
 
-    @property
-    def digest(self) -> str:
-        return hashlib.sha256(self.data).hexdigest()
 
-
-@lru_cache(maxsize=1)
 def agents() -> dict[str, Path]:
     """The agents that this installation has, by machine."""
-    directory = Path(__file__).parent / "agents"
-    return {path.name.removeprefix("bork-agent-"): path for path in sorted(directory.glob("bork-agent-*"))}
+    paths = sorted((Path(__file__).parent / "agents").glob("bork-agent-*.gz"))
+    return {path.stem.removeprefix("bork-agent-"): path for path in paths}
+
+
+def load(path: Path) -> Agent:
+    """``path``: one of ``agents``. Cost: about 10 ms."""
+    program = path.with_suffix("")
+    return Agent(path.read_bytes(), hashlib.sha256(program.read_bytes()).hexdigest(), program.name.rsplit("-", 1)[1])
 
 
 def command(agent: Agent | None) -> str:

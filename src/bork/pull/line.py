@@ -106,13 +106,10 @@ class Line:
 
     def _ship(self, agent: Agent, machine: str) -> None:
         if agent.machine != machine:
-            path = bootstrap.agents().get(machine)
-            built = ", ".join(bootstrap.agents())
-            if path is None or path.stat().st_size != len(agent.data):
-                raise AgentFault(
-                    f"{self._host} is a {machine[:20]!r}, and this installation has an agent for {built}: "
-                    "install bork-agent there"
-                )
+            raise AgentFault(
+                f"{self._host} is a {machine[:20]!r}, and this installation can send an agent for {agent.machine}: "
+                "install bork-agent there"
+            )
         self.send(agent.data)
 
     def _take(self, count: int) -> bytes:
@@ -219,8 +216,6 @@ def _hello(said: dict[str, object]) -> Hello:
 def _agent() -> Agent | None:
     """The agent to send: of this machine's kind if there is one, since that is what most clients are."""
     found = bootstrap.agents()
-    machine = os.uname().machine
     if not found:
         return None
-    machine = machine if machine in found else next(iter(found))
-    return bootstrap.Agent(found[machine].read_bytes(), machine)
+    return bootstrap.load(found.get(os.uname().machine) or next(iter(found.values())))
