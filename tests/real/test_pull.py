@@ -154,7 +154,8 @@ def test_what_changed_is_pulled_and_moved_content_is_not_sent_again(server: Serv
 def test_a_forced_command_is_the_fence(server: Server, sshd: SSHServer, tree: Path, tmp_path: Path) -> None:
     repository = tmp_path / "repository"
     server("init", "-e", "repokey", repository)
-    agent = next((Path(__file__).parents[2] / "src" / "bork" / "pull" / "agents").iterdir())
+    agents = Path(__file__).parents[2] / "src" / "bork" / "pull" / "agents"
+    agent = agents / f"bork-agent-{os.uname().machine}"
     sshd.authorize("client", f'restrict,command="{agent} serve --read \\"{tree}/home/alice\\""')
     try:
         server("pull", f"{server.client}{tree}/home/alice", f"{repository}::allowed")

@@ -5,9 +5,7 @@ use bork_core::compress::{CompressionSpec, Compressor};
 use bork_core::identify::SourceKeys;
 use bork_core::seam::{ChunkSink, Stop};
 use bork_format::Id;
-use bork_format::pull::{
-    FrameKind, HEAD_LENGTH, QUERY_MAX, begin_frame, end_frame, put_object_head, reference_of,
-};
+use bork_format::pull::{FrameKind, HEAD_LENGTH, QUERY_MAX, begin_frame, end_frame, put_object_head, reference_of};
 use crossbeam_channel::Receiver;
 use std::collections::HashSet;
 use std::sync::{Arc, Mutex};

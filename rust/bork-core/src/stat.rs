@@ -96,8 +96,37 @@ pub fn stat_fd(fd: BorrowedFd<'_>) -> io::Result<Stat> {
 }
 
 fn statx(dir: BorrowedFd<'_>, name: &CStr, flags: AtFlags) -> io::Result<Stat> {
-    let raw = rustix::fs::statx(dir, name, flags, StatxFlags::BASIC_STATS | StatxFlags::BTIME)?;
-    Ok(from_raw(&raw))
+    match rustix::fs::statx(dir, name, flags, StatxFlags::BASIC_STATS | StatxFlags::BTIME) {
+        Ok(raw) => Ok(from_raw(&raw)),
+        Err(rustix::io::Errno::NOSYS) => old_stat(dir, name, flags),
+        Err(error) => Err(error.into()),
+    }
+}
+
+/// What a kernel before 4.11 tells: neither birth time nor flags. An agent may meet one.
+fn old_stat(dir: BorrowedFd<'_>, name: &CStr, flags: AtFlags) -> io::Result<Stat> {
+    let raw = rustix::fs::statat(dir, name, flags)?;
+    let time = |seconds, nanoseconds| Time { seconds, nanoseconds };
+    Ok(Stat {
+        mode: raw.st_mode,
+        uid: raw.st_uid,
+        gid: raw.st_gid,
+        size: raw.st_size as u64,
+        inode: raw.st_ino,
+        device: raw.st_dev,
+        links: raw.st_nlink as u32,
+        mtime: time(raw.st_mtime as i64, raw.st_mtime_nsec as u32),
+        ctime: time(raw.st_ctime as i64, raw.st_ctime_nsec as u32),
+        atime: time(raw.st_atime as i64, raw.st_atime_nsec as u32),
+        birthtime: None,
+        rdev: (rustix::fs::major(raw.st_rdev), rustix::fs::minor(raw.st_rdev)),
+        blocks: raw.st_blocks as u64,
+        nodump: false,
+        immutable: false,
+        append: false,
+        compressed: false,
+        mount_root: false,
+    })
 }
 
 fn from_raw(raw: &Statx) -> Stat {
@@ -150,6 +179,17 @@ mod tests {
         assert_eq!((stat.mtime.seconds, i64::from(stat.mtime.nanoseconds)), (expected.mtime(), expected.mtime_nsec()));
         let file = std::fs::File::open(&path).unwrap();
         assert!(stat_fd(file.as_fd()).unwrap().same_inode(&stat));
+    }
+
+    #[test]
+    fn an_old_kernel_tells_the_same_but_for_what_it_does_not_know() {
+        let dir = std::fs::File::open("/dev").unwrap();
+        for name in [c"null", c"fd", c"."] {
+            let new = stat_at(dir.as_fd(), name).unwrap();
+            let old = old_stat(dir.as_fd(), name, AtFlags::SYMLINK_NOFOLLOW).unwrap();
+            let known = Stat { birthtime: None, mount_root: false, ..new };
+            assert_eq!(old, known);
+        }
     }
 
     #[test]

@@ -55,12 +55,38 @@ class Hello:
     clock_ns: int
 
 
+class _OtherMachineError(Exception):
+    """The client is not of the kind that the agent was made for."""
+
+    def __init__(self, machine: str) -> None:
+        super().__init__(machine)
+        self.machine = machine
+
+
+def connect(server: Server, rsh: str, say: Callable[[str], None], *, ship: bool = True) -> Line:
+    """A line to the agent of ``server``, which is sent if it has none and ``ship`` allows it.
+
+    Raises: RemoteFault and its kin.
+    """
+    found = bootstrap.agents() if ship else {}
+    # Of this machine's kind, since that is what most clients are. Only the client knows what it is.
+    path = found.get(os.uname().machine) or next(iter(found.values()), None)
+    try:
+        return Line(server, rsh, say, None if path is None else bootstrap.load(path))
+    except _OtherMachineError as other:
+        if other.machine not in found:
+            raise AgentFault(
+                f"{server.host} is a {other.machine[:20]!r}, and this installation has agents for "
+                f"{', '.join(found)}: install bork-agent there"
+            ) from None
+        return Line(server, rsh, say, bootstrap.load(found[other.machine]))
+
+
 class Line:
     """Starts the agent. Raises: RemoteFault and its kin, here and in every method."""
 
-    def __init__(self, server: Server, rsh: str, say: Callable[[str], None], *, ship: bool = True) -> None:
+    def __init__(self, server: Server, rsh: str, say: Callable[[str], None], agent: Agent | None) -> None:
         self._host = server.host
-        agent = _agent() if ship else None
         words = ssh_words(server, rsh)
         if os.path.basename(words[0]) == "ssh":
             words[1:1] = _SSH_OPTIONS
@@ -106,10 +132,7 @@ class Line:
 
     def _ship(self, agent: Agent, machine: str) -> None:
         if agent.machine != machine:
-            raise AgentFault(
-                f"{self._host} is a {machine[:20]!r}, and this installation can send an agent for {agent.machine}: "
-                "install bork-agent there"
-            )
+            raise _OtherMachineError(machine)
         self.send(agent.data)
 
     def _take(self, count: int) -> bytes:
@@ -211,11 +234,3 @@ def _hello(said: dict[str, object]) -> Hello:
         writes_all=bool(said["writes_all"]),
         clock_ns=cast("int", said["clock_ns"]),
     )
-
-
-def _agent() -> Agent | None:
-    """The agent to send: of this machine's kind if there is one, since that is what most clients are."""
-    found = bootstrap.agents()
-    if not found:
-        return None
-    return bootstrap.load(found.get(os.uname().machine) or next(iter(found.values())))

@@ -8,7 +8,9 @@
 mod backup;
 mod plan;
 
-pub use backup::{Entry, Object, PROBLEM_KINDS, Problem, Status, Unit, decode_object, put_object_head, reference, reference_of};
+pub use backup::{
+    Entry, Object, PROBLEM_KINDS, Problem, Status, Unit, decode_object, put_object_head, reference, reference_of,
+};
 pub use plan::{Chunking, Hello, Plan, Wire};
 
 use crate::codec::{Reader, Writer};

@@ -123,10 +123,10 @@ def _of_client(options: CreateOptions, client: Client) -> CreateOptions:
 
 
 def _line(invocation: Invocation, client: Client) -> Line:
-    from bork.pull.line import Line  # late: with the engine
+    from bork.pull.line import connect  # late: with the engine
 
     rsh = invocation.values.optional("rsh") or invocation.environment.get("RSH") or "ssh"
-    return Line(
+    return connect(
         client.server,
         rsh,
         lambda said: invocation.console.log("warning", f"Remote: {said}"),
