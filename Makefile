@@ -64,6 +64,21 @@ $(AGENT): $(AGENT_SOURCES)
 wheel: $(VENV)/installed-build $(AGENT)  ## a wheel and a source distribution in dist/
 	$(BIN)/maturin build $(LOCKED) --sdist --out dist
 
+# PyInstaller sees only what it is to collect: an environment of its own, and nothing of it outside of build and dist.
+STANDALONE := build/standalone
+$(STANDALONE)/installed: requirements-standalone.txt | $(BIN)/python
+	$(BIN)/python -m venv --without-pip --clear $(STANDALONE)/venv
+	$(BIN)/python -m pip --python $(STANDALONE)/venv/bin/python install --quiet --disable-pip-version-check --require-hashes -r $<
+	@touch $@
+
+dist/bork: $(NATIVE) $(STANDALONE)/installed $(wildcard standalone/*) $(shell find src -name '*.py')
+	PYINSTALLER_CONFIG_DIR=$(CURDIR)/$(STANDALONE)/config PYTHONDONTWRITEBYTECODE=1 $(STANDALONE)/venv/bin/pyinstaller \
+	    --noconfirm --log-level WARN --workpath $(STANDALONE)/work --distpath dist standalone/bork.spec
+	@touch $@
+
+.PHONY: standalone
+standalone: dist/bork  ## executables for machines without Python: dist/bork (one file), dist/bork-dir (a directory)
+
 # ---- showing -----------------------------------------------------------------------------------------------------
 
 .PHONY: demo
@@ -89,6 +104,7 @@ test-setup:
 	@$(STAGE) "system packages" .ci/prerequisites test
 	@$(STAGE) "python environment" $(MAKE) --no-print-directory $(VENV)/installed-dev
 	@$(STAGE) "native module" $(MAKE) --no-print-directory build
+	@$(STAGE) "stand-alone" $(MAKE) --no-print-directory standalone
 
 lint: lint-python lint-native lint-rust  ## formats, types, layers, stubs, licences: all that needs no test run
 
@@ -134,6 +150,7 @@ lock: | $(BIN)/python  ## choose new versions: requirements-*.txt and Cargo.lock
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check uv
 	$(LOCK) $(UPGRADE) --group build -o requirements-build.txt
 	$(LOCK) $(UPGRADE) --group build --group check --group test -o requirements-dev.txt
+	$(LOCK) $(UPGRADE) --group standalone -o requirements-standalone.txt
 	cargo update $(if $(UPGRADE),,--workspace)
 
 clean:  ## remove everything that was built, .venv included
