@@ -89,12 +89,15 @@ demo: build  ## build, then back up a real tree, restore it, and compare every b
 
 FUZZ_SECONDS ?= 60
 FUZZ_TARGETS ?= $(notdir $(basename $(wildcard fuzz/fuzz_targets/*.rs)))
-.PHONY: fuzz
-fuzz:  ## every decoder against a fuzzer, FUZZ_SECONDS=60 each; needs cargo-fuzz and a nightly toolchain
+.PHONY: fuzz fuzz-protocol
+fuzz: fuzz-protocol  ## every decoder against a fuzzer, FUZZ_SECONDS=60 each; needs cargo-fuzz and a nightly toolchain
 	for target in $(FUZZ_TARGETS); do \
 	    cargo +nightly fuzz run --sanitizer none $$target -- \
 	        -max_total_time=$(FUZZ_SECONDS) -max_len=4096 -timeout=20 -rss_limit_mb=1024 -malloc_limit_mb=256; \
 	done
+
+fuzz-protocol: build  ## the decoders of the protocol alone, both ends: they are Python, and need nothing
+	$(BIN)/python -m fuzz.protocol --seconds $(FUZZ_SECONDS)
 
 .PHONY: test lint lint-python lint-native lint-rust test-setup test-rust test-python stages
 test: test-setup lint test-rust stages test-python  ## everything: installs what is missing, then lint and both test suites

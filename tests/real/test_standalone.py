@@ -45,7 +45,7 @@ def program(request: pytest.FixtureRequest) -> Path:
 def locked(program: Path, bork: Bork, tmp_path: Path) -> Iterator["subprocess.Popen[bytes]"]:
     """The program at work, as the leader of a group of processes: it waits for a child that says nothing any more."""
     bork("init", "-e", "repokey", tmp_path / "repo")
-    words = [program, "with-lock", tmp_path / "repo", "sh", "-c", "echo ready; exec sleep 60"]
+    words: list[str | Path] = [program, "with-lock", tmp_path / "repo", "sh", "-c", "echo ready; exec sleep 60"]
     with subprocess.Popen(
         words,
         env={**os.environ, "TMPDIR": str(tmp_path)},  # where a one file that is killed leaves what it has unpacked
@@ -209,7 +209,7 @@ def test_a_signal_is_one_signal_wherever_it_is_sent(
 def test_an_ignored_signal_stays_ignored(program: Path, bork: Bork, tmp_path: Path) -> None:
     """``nohup bork create ... &`` outlives its terminal."""
     bork("init", "-e", "repokey", tmp_path / "repo")
-    words = [program, "with-lock", tmp_path / "repo", "sh", "-c", "echo ready; sleep 2; exit 7"]
+    words: list[str | Path] = [program, "with-lock", tmp_path / "repo", "sh", "-c", "echo ready; sleep 2; exit 7"]
     with subprocess.Popen(
         ["sh", "-c", "trap '' HUP; exec \"$@\"", "sh", *words],
         stdout=subprocess.PIPE,
@@ -238,7 +238,7 @@ def test_to_kill_it_is_to_kill_all_of_it(locked: "subprocess.Popen[bytes]") -> N
 
 def test_the_death_of_the_program_is_the_death_of_the_one_file(bork: Bork, tmp_path: Path) -> None:
     bork("init", "-e", "repokey", tmp_path / "repo")
-    words = [FORMS["one file"], "with-lock", tmp_path / "repo", "sh", "-c", "kill -SEGV $PPID"]
+    words: list[str | Path] = [FORMS["one file"], "with-lock", tmp_path / "repo", "sh", "-c", "kill -SEGV $PPID"]
     done = subprocess.run(words, env={**os.environ, "TMPDIR": str(tmp_path)}, check=False, timeout=60)
     assert done.returncode == -signal.SIGSEGV
     assert not list(tmp_path.glob("_MEI*"))
