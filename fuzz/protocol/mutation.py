@@ -21,23 +21,10 @@ BYTES = (
     b"\xcf" + b"\xff" * 8,
     b"\xdb\xff\xff\xff\xff",
 )
-VALUES: tuple[Value, ...] = (
-    *(None, False, True, 0, 1, -1, 255, 1 << 31, (1 << 63) - 1, 1 << 63, (1 << 64) - 1, -(1 << 63)),
-    *(
-        "",
-        "config",
-        "x" * 100,
-        "packs/ab/" + "ab" * 32,
-        "sessions/" + "00" * 32,
-        "..",
-        "\0",
-        "é\n",
-        "open",
-        "list",
-        "gc",
-    ),
-    *(b"", b"/", b"\xff" * 40, [], {}, [[]], [None], [["config", 0, 1]], {"": None}),
-)
+NUMBERS: list[Value] = [0, 1, -1, 255, 1 << 31, (1 << 63) - 1, 1 << 63, (1 << 64) - 1, -(1 << 63)]
+WORDS: list[Value] = ["", "config", "x" * 100, "packs/ab/" + "ab" * 32, "..", "\0", "é\n", "open", "list", "gc"]
+OTHERS: list[Value] = [None, False, True, b"", b"/", b"\xff" * 40, [], {}, [[]], [None], [["config", 0, 1]], {"": None}]
+VALUES = NUMBERS + WORDS + OTHERS
 LENGTH_MAX = 4096  # bytes
 
 

@@ -13,6 +13,7 @@ from bork.protocol.hello import Hello
 from bork.protocol.messages import encode_start
 from bork.protocol.verbs import VERBS, request_body
 from bork.repository import session
+from bork.storage.names import COLLECTIONS
 from fuzz.protocol import frames
 from fuzz.protocol.client import ARCHIVE, PACK, SESSION, USES
 from fuzz.protocol.frames import Frame
@@ -95,12 +96,19 @@ def _sessions() -> Iterator[list[Frame]]:
     yield [(encode({"request": 1, "verb": "future"}), b"")]
 
 
+def _pages() -> Iterator[tuple[dict[str, Value], bytes]]:
+    """Of lists of all collections; the first one comes in two parts."""
+    length = (7).to_bytes(8, "big")
+    yield {"more": True}, ID + length
+    for collection in COLLECTIONS:
+        yield {"more": False}, ((ID[:8] + bytes(24)) if collection == "gc" else ID) + length
+
+
 def _told(use: int) -> list[tuple[dict[str, Value], bytes]]:
     """What ``USES[use]`` is answered, one after the other."""
-    entry = ID + (7).to_bytes(8, "big")
     match use:
         case 0:
-            return [({"more": True}, entry), *[({"more": False}, entry)] * 7]
+            return [*_pages()]
         case 1:
             return [({}, b"whole"), ({}, b"abc")]
         case 2:
