@@ -29,6 +29,7 @@ TAKEN: dict[str, Value] = {
     "names": [PACK, ARCHIVE],
     "ranges": [[PACK, 0, 2, 7, 1], [ARCHIVE, 0, 4]],
 }
+ASK = 3  # of USES: what asks for values of all kinds
 GIVEN: dict[str, Value] = {
     "append_only": False,
     "more": False,
@@ -58,7 +59,11 @@ def seeds() -> Iterator[tuple[str, bytes]]:
     yield from _schemas()
     yield from (("server", mode + frames.join(each)) for mode in (b"\0", b"\xff") for each in _sessions())
     for number in range(len(USES)):
-        yield "client", bytes((number,)) + frames.join(_answers(number))
+        yield "client", bytes((number,)) + frames.join(_answers(_told(number)))
+    for at, (name, wrong) in enumerate((("times_ns", [True, "x"]), ("free_bytes", -1), ("held", 2), ("is_gone", b""))):
+        told = _told(ASK)
+        told[at] = ({name: wrong}, b"")
+        yield "client", bytes((ASK,)) + frames.join(_answers(told))
 
 
 def _schemas() -> Iterator[tuple[str, bytes]]:
@@ -121,10 +126,10 @@ def _told(use: int) -> list[tuple[dict[str, Value], bytes]]:
             return [({}, b"")] * 9
 
 
-def _answers(use: int) -> Iterator[Frame]:
+def _answers(told: list[tuple[dict[str, Value], bytes]]) -> Iterator[Frame]:
     """Of a server: the opening, and what follows. Parts of a list are answers to one request."""
     yield encode({"answer": 1, "append_only": False}), b""
     number = 2
-    for members, data in _told(use):
+    for members, data in told:
         yield encode({"answer": number, **members}), data
         number += members.get("more") is not True
