@@ -71,7 +71,7 @@ $(STANDALONE)/installed: requirements-standalone.txt | $(BIN)/python
 	$(BIN)/python -m pip --python $(STANDALONE)/venv/bin/python install --quiet --disable-pip-version-check --require-hashes -r $<
 	@touch $@
 
-dist/bork: $(NATIVE) $(STANDALONE)/installed $(wildcard standalone/*) $(shell find src -name '*.py')
+dist/bork: $(NATIVE) $(AGENT) $(STANDALONE)/installed $(wildcard standalone/*) $(shell find src -name '*.py')
 	PYINSTALLER_CONFIG_DIR=$(CURDIR)/$(STANDALONE)/config PYTHONDONTWRITEBYTECODE=1 $(STANDALONE)/venv/bin/pyinstaller \
 	    --noconfirm --log-level WARN --workpath $(STANDALONE)/work --distpath dist standalone/bork.spec
 	@touch $@

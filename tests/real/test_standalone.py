@@ -186,6 +186,13 @@ def test_every_module_of_bork_is_in_it() -> None:
         assert name in names or name in ("bork.__main__", "bork.storage.memory"), name  # the latter is for tests
 
 
+def test_the_agent_that_pull_sends_is_in_it() -> None:
+    inside = FORMS["a directory"].parent / "_internal/bork/pull/agents"
+    agents = [path for path in (ROOT / "src/bork/pull/agents").iterdir() if path.name.startswith("bork-agent")]
+    assert agents
+    assert all((inside / path.name).stat().st_size for path in agents)
+
+
 def test_nothing_that_bork_imports_was_left_out() -> None:
     """What the list of exclusions may name: modules that other modules of the standard library would use."""
     report = (BUILD / "work" / "bork" / "warn-bork.txt").read_text()
