@@ -73,7 +73,7 @@ $(STANDALONE)/installed: requirements-standalone.txt | $(BIN)/python
 
 dist/bork: $(NATIVE) $(AGENT) $(STANDALONE)/installed $(wildcard standalone/*) $(shell find src -name '*.py')
 	PYINSTALLER_CONFIG_DIR=$(CURDIR)/$(STANDALONE)/config PYTHONDONTWRITEBYTECODE=1 $(STANDALONE)/venv/bin/pyinstaller \
-	    --noconfirm --log-level WARN --workpath $(STANDALONE)/work --distpath dist standalone/bork.spec
+	    --noconfirm --log-level WARN --workpath $(STANDALONE)/collected --distpath dist standalone/bork.spec
 	@touch $@
 
 .PHONY: standalone

@@ -60,9 +60,10 @@ def seeds() -> Iterator[tuple[str, bytes]]:
     yield from (("server", mode + frames.join(each)) for mode in (b"\0", b"\xff") for each in _sessions())
     for number in range(len(USES)):
         yield "client", bytes((number,)) + frames.join(_answers(_told(number)))
-    for at, (name, wrong) in enumerate((("times_ns", [True, "x"]), ("free_bytes", -1), ("held", 2), ("is_gone", b""))):
+    lies: list[dict[str, Value]] = [{"times_ns": [True, "x"]}, {"free_bytes": -1}, {"held": 2}, {"is_gone": b""}]
+    for at, lie in enumerate(lies):
         told = _told(ASK)
-        told[at] = ({name: wrong}, b"")
+        told[at] = (lie, b"")
         yield "client", bytes((ASK,)) + frames.join(_answers(told))
 
 
