@@ -65,6 +65,21 @@ $(AGENT): $(AGENT_SOURCES)
 wheel: $(VENV)/installed-build $(AGENT)  ## a wheel and a source distribution in dist/
 	$(BIN)/maturin build $(LOCKED) --sdist --out dist
 
+# PyInstaller sees only what it is to collect: an environment of its own, and nothing of it outside of build and dist.
+STANDALONE := build/standalone
+$(STANDALONE)/installed: requirements-standalone.txt | $(BIN)/python
+	$(BIN)/python -m venv --without-pip --clear $(STANDALONE)/venv
+	$(BIN)/python -m pip --python $(STANDALONE)/venv/bin/python install --quiet --disable-pip-version-check --require-hashes -r $<
+	@touch $@
+
+dist/bork: $(NATIVE) $(AGENT) $(STANDALONE)/installed $(wildcard standalone/*) $(shell find src -name '*.py')
+	PYINSTALLER_CONFIG_DIR=$(CURDIR)/$(STANDALONE)/config PYTHONDONTWRITEBYTECODE=1 $(STANDALONE)/venv/bin/pyinstaller \
+	    --noconfirm --log-level WARN --workpath $(STANDALONE)/collected --distpath dist standalone/bork.spec
+	@touch $@
+
+.PHONY: standalone
+standalone: dist/bork  ## executables for machines without Python: dist/bork (one file), dist/bork-dir (a directory)
+
 # ---- showing -----------------------------------------------------------------------------------------------------
 
 .PHONY: demo
@@ -75,12 +90,15 @@ demo: build  ## build, then back up a real tree, restore it, and compare every b
 
 FUZZ_SECONDS ?= 60
 FUZZ_TARGETS ?= $(notdir $(basename $(wildcard fuzz/fuzz_targets/*.rs)))
-.PHONY: fuzz
-fuzz:  ## every decoder against a fuzzer, FUZZ_SECONDS=60 each; needs cargo-fuzz and a nightly toolchain
+.PHONY: fuzz fuzz-protocol
+fuzz: fuzz-protocol  ## every decoder against a fuzzer, FUZZ_SECONDS=60 each; needs cargo-fuzz and a nightly toolchain
 	for target in $(FUZZ_TARGETS); do \
 	    cargo +nightly fuzz run --sanitizer none $$target -- \
 	        -max_total_time=$(FUZZ_SECONDS) -max_len=4096 -timeout=20 -rss_limit_mb=1024 -malloc_limit_mb=256; \
 	done
+
+fuzz-protocol: build  ## the decoders of the protocol alone, both ends: they are Python, and need nothing
+	$(BIN)/python -m fuzz.protocol --seconds $(FUZZ_SECONDS)
 
 .PHONY: test lint lint-python lint-native lint-rust test-setup test-rust test-python stages
 test: test-setup lint test-rust stages test-python  ## everything: installs what is missing, then lint and both test suites
@@ -90,6 +108,7 @@ test-setup:
 	@$(STAGE) "system packages" .ci/prerequisites test
 	@$(STAGE) "python environment" $(MAKE) --no-print-directory $(VENV)/installed-dev
 	@$(STAGE) "native module" $(MAKE) --no-print-directory build
+	@$(STAGE) "stand-alone" $(MAKE) --no-print-directory standalone
 
 lint: lint-python lint-native lint-rust  ## formats, types, layers, stubs, licences: all that needs no test run
 
@@ -135,6 +154,7 @@ lock: | $(BIN)/python  ## choose new versions: requirements-*.txt and Cargo.lock
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check uv
 	$(LOCK) $(UPGRADE) --group build -o requirements-build.txt
 	$(LOCK) $(UPGRADE) --group build --group check --group test -o requirements-dev.txt
+	$(LOCK) $(UPGRADE) --group standalone -o requirements-standalone.txt
 	cargo update $(if $(UPGRADE),,--workspace)
 
 clean:  ## remove everything that was built, .venv included

@@ -12,10 +12,13 @@ from collections.abc import Sequence
 import bork
 
 
-def main(argv: Sequence[str] | None = None) -> int:
-    """Run one command line, without the name of the program; by default that of the process. The exit code."""
+def main(argv: Sequence[str] | None = None, *, has_echo: bool = False) -> int:
+    """Run one command line, without the name of the program; by default that of the process. The exit code.
+
+    ``has_echo``: a signal may come twice, for a parent process passes on what a terminal sends to both.
+    """
     try:
-        return _main(argv)
+        return _main(argv, has_echo=has_echo)
     except KeyboardInterrupt as interrupt:
         # Only while modules are still being imported.
         number = int(getattr(interrupt, "number", 2))
@@ -23,14 +26,14 @@ def main(argv: Sequence[str] | None = None) -> int:
         return 128 + number
 
 
-def _main(argv: Sequence[str] | None) -> int:
+def _main(argv: Sequence[str] | None, *, has_echo: bool) -> int:
     argv0 = sys.argv[0] if argv is None else "bork"
     words = list(sys.argv[1:] if argv is None else argv)
     if words[:1] in (["-V"], ["--version"]):
         return print_version(os.path.basename(argv0))
     from bork.cli.signals import Signals  # late: --version needs none of it
 
-    with Signals(is_process=argv is None) as signals:
+    with Signals(is_process=argv is None, has_echo=has_echo) as signals:
         from bork.cli.execute import execute
 
         return execute(argv0, words, signals)

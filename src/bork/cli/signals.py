@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 import signal
 import sys
+import time
 from typing import TYPE_CHECKING, Self
 
 if TYPE_CHECKING:
@@ -20,6 +21,7 @@ MESSAGES = {
     signal.SIGHUP: ("Received SIGHUP.", "Signal.SIGHUP"),
 }
 RAISE_AGAIN_S = 0.001
+ECHO_S = 0.5  # within which a signal that comes once more is the same one; far longer than a busy machine needs
 
 
 class Interrupted(KeyboardInterrupt):
@@ -31,10 +33,16 @@ class Interrupted(KeyboardInterrupt):
 
 
 class Signals:
-    """Handlers of one command, as a context manager. ``received``: the number of the signal that came, or 0."""
+    """Handlers of one command, as a context manager. ``received``: the number of the signal that came, or 0.
 
-    def __init__(self, *, is_process: bool) -> None:
+    ``has_echo``: the stand-alone executable of one file. What a terminal sends comes to us and to the boot loader, our
+    parent, which passes it on: that is one signal, and not the second one that means "at once".
+    """
+
+    def __init__(self, *, is_process: bool, has_echo: bool = False) -> None:
         self._is_process = is_process
+        self._echo_s = ECHO_S if has_echo else 0.0
+        self._received_at = 0.0
         self._previous: dict[int, object] = {}
         self._previous_hook = sys.unraisablehook
         self.received = 0
@@ -64,9 +72,11 @@ class Signals:
 
     def _handle(self, number: int, frame: FrameType | None) -> None:
         if self.received:
+            if number == self.received and time.monotonic() - self._received_at < self._echo_s:
+                return
             os.write(2, b"Terminated at once by a second signal.\n")
             os._exit(128 + number)
-        self.received = number
+        self.received, self._received_at = number, time.monotonic()
         raise Interrupted(number)
 
     def _unraisable(self, unraisable: sys.UnraisableHookArgs) -> None:

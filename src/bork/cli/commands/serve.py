@@ -88,8 +88,9 @@ def _take_streams() -> tuple[int, int]:
     """Standard input and output are the connection, and nobody else's: what is printed by mistake goes to stderr."""
     sys.stdout.flush()
     read_fd, write_fd = os.dup(0), os.dup(1)
-    null = os.open(os.devnull, os.O_RDONLY)
-    os.dup2(null, 0)
-    os.close(null)
+    nothing, unused = os.pipe()  # and not /dev/null: a chroot may have none
+    os.close(unused)
+    os.dup2(nothing, 0)
+    os.close(nothing)
     os.dup2(2, 1)
     return read_fd, write_fd

@@ -199,6 +199,8 @@ def _path_bytes(path: str) -> bytes:
 def _name(collection: str, object_id: bytes) -> ObjectName:
     text = object_id.hex()
     if collection == "gc":
+        if text[16:].strip("0"):
+            raise UnexpectedRPCDataFormatFromServer("a generation whose number is too long")
         text = text[:16]
     name = f"{collection}/{text[:2]}/{text}" if COLLECTIONS[collection] else f"{collection}/{text}"
     assert is_object_name(name)
