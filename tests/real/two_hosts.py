@@ -2,7 +2,8 @@
 
 ``bork-server`` and ``bork-client`` have the names of the recipes in docs/usage/pull.md, so that commands can be run as
 they are written there. Each has its own passwd and group: ``borks`` (the server's) and ``borkc`` (the client's) exist on
-both, with crossed-over numbers. What the hosts write lies in a tmpfs on ``/run``, homes included; all else is this machine.
+both, with crossed-over numbers. What the hosts write lies in ``/run`` (homes included) and ``/tmp``, which are memory of
+their own, and in ``/run/disk``, which is on a disk; all else is this machine.
 """
 
 import os
@@ -22,7 +23,6 @@ PROGRAMS = "/run/bin"  # first in the PATH of everybody on a host
 _ADDRESSES = {"bork-server": "10.77.0.1", "bork-client": "10.77.0.2"}
 # The numbers of users and groups, by host: those of the one are those of the other, crossed over.
 _USERS = {"bork-server": {"borks": 2001, "borkc": 2002}, "bork-client": {"borks": 2002, "borkc": 2001}}
-_TMPFS = "mount -t tmpfs -o mode=755 none"
 
 
 class Host:
@@ -31,6 +31,7 @@ class Host:
     def __init__(self, name: str, directory: Path) -> None:
         self.name, self._directory = name, directory
         directory.mkdir()
+        (directory / "disk").mkdir()
         for file, text in _accounts(name).items():
             (directory / file).write_text(text)
         self._holder = subprocess.Popen(
@@ -45,12 +46,18 @@ class Host:
 
     def _furnish(self) -> str:
         """Mounts, homes, host keys, and the program ``bork``."""
-        lines = [f"hostname {self.name}", "ip link set lo up", f"{_TMPFS} /run"]
+        lines = [
+            f"hostname {self.name}",
+            "ip link set lo up",
+            "mount -t tmpfs -o mode=755 none /run",
+            "mkdir /run/disk",
+        ]
+        lines.append(f"mount --bind {shlex.quote(str(self._directory / 'disk'))} /run/disk")
         lines += [f"mount --bind {shlex.quote(str(self._directory / file))} /etc/{file}" for file in _accounts("")]
         lines += _opened(ROOT, Path(sys.prefix), Path(os.path.realpath(sys.base_prefix)))
         for user, number in _USERS[self.name].items():
             lines.append(f"install -d -m 700 -o {number} -g {number} {self.home(user)}")
-        program = f"#!/bin/sh\nexec env PYTHONPATH={ROOT / 'src'} {sys.executable} -m bork \"$@\"\n"
+        program = f'#!/bin/sh\nexec env PYTHONPATH={ROOT / "src"} {sys.executable} -m bork "$@"\n'
         lines += [
             f"mkdir -p {PROGRAMS} /run/sshd",
             f"printf %s {shlex.quote(program)} > {PROGRAMS}/bork",
@@ -64,8 +71,12 @@ class Host:
         """``~`` of a user there."""
         return f"/run/home/{user}" if user != "root" else "/run/home"
 
-    def start_sshd(self) -> None:
-        """On port 22. Only keys are welcome."""
+    def inside(self, path: str) -> Path:
+        """A path of the host, as the test sees it."""
+        return Path(f"/proc/{self.pid}/root{path}")
+
+    def start_sshd(self, *lines: str) -> None:
+        """On port 22. Only keys are welcome. ``lines`` are more of its configuration."""
         settings = {
             "AllowStreamLocalForwarding": "yes",
             "AuthorizedKeysFile": ".ssh/authorized_keys",
@@ -77,18 +88,27 @@ class Host:
             "StrictModes": "no",
             "UsePAM": "no",
         }
-        config = self._directory / "sshd_config"
-        config.write_text("".join(f"{name} {value}\n" for name, value in settings.items()))
+        (config := self.inside("/run/sshd/config")).write_text(
+            "".join(f"{name} {value}\n" for name, value in settings.items()) + "\n".join(lines)
+        )
         program = shutil.which("sshd", path=SYSTEM_PATH)
-        log = self._directory / "sshd.log"
+        (log := self.inside("/run/sshd/log")).unlink(missing_ok=True)
         self._sshd = subprocess.Popen(
-            [*self._enter(), str(program), "-D", "-f", str(config), "-E", str(log)], start_new_session=True
+            [*self._enter(), str(program), "-D", "-f", "/run/sshd/config", "-E", "/run/sshd/log"],
+            start_new_session=True,
         )
         deadline = time.monotonic() + 20
         while "listening" not in (log.read_text() if log.exists() else ""):
             assert self._sshd.poll() is None, log.read_text()
             assert time.monotonic() < deadline
             time.sleep(0.02)
+
+    def restart_sshd(self, *lines: str) -> None:
+        """With other settings. Sessions that are there go on."""
+        assert self._sshd is not None
+        self._sshd.kill()
+        self._sshd.wait()
+        self.start_sshd(*lines)
 
     def _enter(self) -> list[str]:
         return ["nsenter", "-t", str(self.pid), "--mount", "--net", "--uts", "--"]
@@ -199,17 +219,21 @@ def _accounts(name: str) -> dict[str, str]:
 
 
 def _opened(*places: Path) -> list[str]:
-    """Commands after which everybody can read ``places``, although they lie in directories of root (as ``/root``)."""
+    """Commands after which everybody can read ``places``, although they lie in directories of root (as ``/root``).
+
+    All else in these directories is hidden, and in ``/tmp``.
+    """
     lines: list[str] = []
-    closed: dict[Path, list[Path]] = {}
+    closed: dict[Path, list[Path]] = {Path("/tmp"): []}
     for place in places:
-        above = [each for each in reversed(place.parents) if not each.stat().st_mode & 0o001]
+        above = [each for each in reversed(place.parents) if each in closed or not each.stat().st_mode & 0o001]
         if above:
             closed.setdefault(above[0], []).append(place)
     for directory, inside in closed.items():
         for number, place in enumerate(inside):
             lines += [f"mkdir -p /run/keep/{number}", f"mount --bind {shlex.quote(str(place))} /run/keep/{number}"]
-        lines.append(f"{_TMPFS} {shlex.quote(str(directory))}")
+        mode = "1777" if directory == Path("/tmp") else "755"
+        lines.append(f"mount -t tmpfs -o mode={mode} none {shlex.quote(str(directory))}")
         for number, place in enumerate(inside):
             words = shlex.quote(str(place))
             lines += [f"mkdir -p {words}", f"mount --bind /run/keep/{number} {words}", f"umount /run/keep/{number}"]
