@@ -4,9 +4,8 @@ A block has a name, in a comment above it. Only places are replaced by those of 
 """
 
 import re
-from pathlib import Path
 
-from tests.real.two_hosts import ROOT, Host, TwoHosts
+from tests.real.two_hosts import ROOT, TwoHosts
 
 PAGE = ROOT / "docs" / "usage" / "pull.md"
 PASSPHRASE = "correct horse battery staple"

@@ -20,6 +20,7 @@ def hosts(tmp_path: Path) -> Iterator[TwoHosts]:
     with TwoHosts(tmp_path / "hosts") as pair:
         (tree := pair.server.inside("/run/disk/tree")).mkdir()
         make_rich_tree(tree)
+        (tree / "noise").write_bytes(os.urandom(3_000_000))
         pair.server.must(f"export BORG_PASSPHRASE='{PASSPHRASE}'; bork init -e repokey {REPOSITORY} 2>&1")
         pair.server.must(f"export BORG_PASSPHRASE='{PASSPHRASE}'; cd /run/disk; bork create {REPOSITORY}::archive tree")
         pair.server.must(f"chown -R borks:borks {REPOSITORY}")
@@ -70,7 +71,7 @@ def test_owners_go_by_name_unless_numbers_are_wanted(hosts: TwoHosts) -> None:
 def test_the_line_fails_if_any_part_of_it_does(hosts: TwoHosts) -> None:
     assert "does not exist" in piped(hosts, "tar-full", 2, ("::archive", "::nothing"))
     assert "No such file" in piped(hosts, "tar-full", 2, ("/run/target", "/run/nowhere"))
-    pack = hosts.server.must(f"find {REPOSITORY}/packs -type f -size +100k", "borks").split()[0]
+    pack = hosts.server.must(f"find {REPOSITORY}/packs -type f -size +1000k", "borks").split()[0]
     hosts.server.must(f"truncate -s 100000 {pack}")
     piped(hosts, "tar-full", 2)
     assert list(hosts.client.inside("/run/disk/target").iterdir()) != [], "it was found out in the middle"

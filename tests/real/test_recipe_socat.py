@@ -125,7 +125,7 @@ def test_one_command_makes_a_backup_and_leaves_no_socket(hosts: TwoHosts, served
 
 
 def test_the_form_that_loses_its_quotes_is_refused_in_words_that_say_so(hosts: TwoHosts, served: Running) -> None:
-    """As in Borg's documentation: the client's shell gets ``--rsh sh -c 'exec socat ...'``. And rm hides the failure."""
+    """As in Borg's documentation: the client's shell gets ``--rsh sh -c 'exec socat ...'``. And rm hides it."""
     initialize(hosts)
     lossy = f"""ssh \\
       -R {SOCKET}:{SOCKET} \\

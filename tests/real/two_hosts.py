@@ -1,9 +1,9 @@
 """Two machines on one: namespaces of their own for network, mounts and host name, with users and an sshd of their own.
 
-``bork-server`` and ``bork-client`` have the names of the recipes in docs/usage/pull.md, so that commands can be run as
-they are written there. Each has its own passwd and group: ``borks`` (the server's) and ``borkc`` (the client's) exist on
-both, with crossed-over numbers. What the hosts write lies in ``/run`` (homes included) and ``/tmp``, which are memory of
-their own, and in ``/run/disk``, which is on a disk; all else is this machine.
+``bork-server`` and ``bork-client`` have the names of the recipes in docs/usage/pull.md, so that commands can be run
+as they are written there. Each has its own passwd and group: ``borks`` (the server's) and ``borkc`` (the client's) are
+on both, with crossed-over numbers. What the hosts write lies in ``/run`` (homes included) and ``/tmp``, which are
+memory of their own, and in ``/run/disk``, which is on a disk; all else is this machine.
 """
 
 import os
@@ -88,7 +88,7 @@ class Host:
             "StrictModes": "no",
             "UsePAM": "no",
         }
-        (config := self.inside("/run/sshd/config")).write_text(
+        self.inside("/run/sshd/config").write_text(
             "".join(f"{name} {value}\n" for name, value in settings.items()) + "\n".join(lines)
         )
         program = shutil.which("sshd", path=SYSTEM_PATH)
