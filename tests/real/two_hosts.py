@@ -86,6 +86,7 @@ class Host:
             "PidFile": "none",
             "SetEnv": f"PATH={PROGRAMS}:{SYSTEM_PATH}",
             "StrictModes": "no",
+            "Subsystem": "sftp internal-sftp",
             "UsePAM": "no",
         }
         self.inside("/run/sshd/config").write_text(
