@@ -8,8 +8,8 @@ import pytest
 
 from demo.comparison import differences
 from demo.rich_tree import make_rich_tree
-from tests.real.two_hosts import NEEDS, TwoHosts
 from tests.real.recipes import PASSPHRASE, REPOSITORY, recipe
+from tests.real.two_hosts import NEEDS, TwoHosts
 
 pytestmark = [pytest.mark.needs(*NEEDS, "tar"), pytest.mark.timeout(300)]
 

@@ -5,8 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.real.two_hosts import NEEDS, TwoHosts
 from tests.real.recipes import PASSPHRASE, REPOSITORY, recipe
+from tests.real.two_hosts import NEEDS, TwoHosts
 
 pytestmark = [pytest.mark.needs(*NEEDS, "sshfs"), pytest.mark.timeout(300)]
 

@@ -7,7 +7,6 @@ from pathlib import Path
 
 import pytest
 
-from tests.real.two_hosts import NEEDS, PROGRAMS, ROOT, Running, TwoHosts
 from tests.real.recipes import (
     PASSPHRASE,
     REPOSITORY,
@@ -19,6 +18,7 @@ from tests.real.recipes import (
     recipe,
     restored_is_the_same,
 )
+from tests.real.two_hosts import NEEDS, PROGRAMS, ROOT, Running, TwoHosts
 
 pytestmark = [pytest.mark.needs(*NEEDS, "socat"), pytest.mark.timeout(300)]
 

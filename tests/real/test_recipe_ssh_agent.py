@@ -6,7 +6,6 @@ from pathlib import Path
 
 import pytest
 
-from tests.real.two_hosts import NEEDS, TwoHosts
 from tests.real.recipes import (
     PASSPHRASE,
     REPOSITORY,
@@ -16,6 +15,7 @@ from tests.real.recipes import (
     recipe,
     restored_is_the_same,
 )
+from tests.real.two_hosts import NEEDS, TwoHosts
 
 pytestmark = [pytest.mark.needs(*NEEDS, "ssh-agent", "ssh-add"), pytest.mark.timeout(300)]
 
