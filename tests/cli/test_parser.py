@@ -259,6 +259,7 @@ _NOT_OF_PULL = """--stdin-name --stdin-user --stdin-group --stdin-mode --content
 OWN_OPTIONS = {
     "pull": " ".join({*BORG_OPTIONS["create"].split()} - {*_NOT_OF_PULL.split()})
     + " --share-dedup --download-ratelimit --no-ship",
+    "prune": "--by-arrival",
 }
 
 

@@ -317,3 +317,23 @@ def test_an_interrupted_create_leaves_no_session_and_no_process(
     while list((path / "sessions").iterdir()):
         assert time.monotonic() < deadline
         time.sleep(0.05)
+
+
+def test_a_client_behind_serve_cannot_choose_when_its_archive_arrived(
+    server: SSHServer, restricted: Path, filled: str, bork: Bork, source: Path, tmp_path: Path
+) -> None:
+    """Its archives of next week would be all that ``--keep-daily`` keeps; by arrival they are of today."""
+    (head,) = (restricted / "archives").iterdir()
+    yesterday_ns = time.time_ns() - 24 * 3600 * 10**9
+    os.utime(head, ns=(yesterday_ns, yesterday_ns))
+    for day in range(3):
+        bork("create", "--timestamp", f"2099-01-0{day + 1}T12:00:00", f"{filled}::lie{day}", "source", cwd=tmp_path)
+    rules = ("prune", "--dry-run", "--list", "--keep-daily", "2", restricted)
+    assert "Would prune:" in (text := said(bork(*rules)))
+    assert next(line for line in text.splitlines() if " one " in line).startswith("Would prune:")
+    text = said(bork(*rules, "--by-arrival"))
+    assert "2099" not in text
+    assert next(line for line in text.splitlines() if " one " in line).startswith("Keeping archive (rule: daily")
+    remote = said(bork("prune", "--dry-run", "--list", "--keep-daily", "2", "--by-arrival", filled))
+    verdicts = [line for line in text.splitlines() if line.endswith("]")]
+    assert [line for line in remote.splitlines() if line in verdicts] == verdicts, "from elsewhere it is the same"

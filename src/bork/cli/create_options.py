@@ -136,7 +136,7 @@ ARCHIVE = (
         "checkpoint_interval",
         "accepted for compatibility: what is stored of an interrupted backup is always found again",
         "SECONDS",
-        values.integer,
+        values.checkpoint_interval,
         1800,
     ),
     Option(

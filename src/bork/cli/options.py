@@ -235,7 +235,7 @@ CHECKPOINT_INTERVAL = Option(
     "checkpoint_interval",
     "accepted for compatibility: each deletion is final by itself",
     "SECONDS",
-    values.integer,
+    values.checkpoint_interval,
     1800,
 )
 

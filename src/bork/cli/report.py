@@ -101,10 +101,10 @@ def created(location: str, archive: Archive, totals: Totals | None, *, iec: bool
     return "\n".join((*lines, DASHES))
 
 
-def archive_line(entry: ArchiveEntry) -> str:
-    """One archive in the lists of ``delete`` and ``prune``."""
+def archive_line(entry: ArchiveEntry, time_ns: int | None = None) -> str:
+    """One archive in the lists of ``delete`` and ``prune``. ``time_ns``: by which it was judged, if not its own."""
     name = printable(entry.head.name)
-    return f"{name:<36} {format_time(entry.head.time_ns)} [{entry.id.hex()}]"
+    return f"{name:<36} {format_time(entry.head.time_ns if time_ns is None else time_ns)} [{entry.id.hex()}]"
 
 
 def deleted(totals: DeletedTotals, *, iec: bool) -> str:

@@ -67,6 +67,17 @@ def integer(text: str) -> int:
         raise ValueError(f"invalid int value: {text!r}") from None
 
 
+def checkpoint_interval(text: str) -> int:
+    """An integer; or, if quotes got lost, the script of the shell in ``--rsh "sh -c '...'"``."""
+    try:
+        return integer(text)
+    except ValueError as error:
+        if " " not in text:
+            raise
+        hint = "If this was part of --rsh \"sh -c '...'\", its quotes were lost on the way, as by ssh HOST bork ..."
+        raise ValueError(f"{error}. {hint}: give ssh the whole command in one argument") from None
+
+
 def positive(text: str) -> int:
     value = integer(text)
     if value <= 0:

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, NamedTuple
 
-from bork.errors import CancelledByUser, RepositoryError
+from bork.errors import CancelledByUser, CommandError, RepositoryError
 from bork.operations import retention
 from bork.operations.deleting import delete_archive, deleted_totals
 from bork.operations.events import PercentProgress
@@ -17,7 +17,7 @@ from bork.operations.recreate import SUFFIX, is_temporary
 from bork.operations.retention import Candidate, Policy, Reason, is_checkpoint, without_checkpoint
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Mapping
 
     from bork.operations.access import Access
     from bork.operations.events import EventSink
@@ -32,6 +32,7 @@ class PruneOptions:
     policy: Policy
     glob: str | None = None
     prefix: str | None = None
+    by_arrival: bool = False  # the clock of who keeps the repository is believed, and no other
     dry_run: bool = False
     totals: bool = False  # count what the repository holds afterwards
 
@@ -54,6 +55,7 @@ class Step(NamedTuple):
     """One archive that matches, newest first."""
 
     entry: ArchiveEntry
+    time_ns: int  # by which it was judged
     reason: Reason | None  # why it is kept; None: it goes now
     number: int  # of those that go, from 1; 0 for one that is kept
     total: int  # how many go
@@ -66,14 +68,6 @@ class PruneOutcome:
     damaged: tuple[RepositoryError, ...]  # heads that no rule can look at: nothing was done to them
 
 
-def time_of(entry: ArchiveEntry) -> int:
-    """The time, in ns, by which rules judge an archive: the only place that decides which clock is believed.
-
-    Today it is the time that the archive has of its maker. Where a server stamps arrivals, this is to return those.
-    """
-    return entry.head.time_ns
-
-
 def run(
     access: Access,
     options: PruneOptions,
@@ -84,8 +78,8 @@ def run(
     """Judge all archives that match, then delete those that no rule keeps. ``tell`` hears of each one before.
 
     Heads that cannot be opened are left alone: without them rules can only keep more of the others, never fewer.
-    Raises: CommandError for a policy without rules, before anything is opened; AppendOnly; CancelledByUser between two
-    archives; and as ``open_repository``.
+    Raises: CommandError for a policy without rules, before anything is opened, and for ``by_arrival`` on a storage that
+    cannot tell; AppendOnly; CancelledByUser between two archives; and as ``open_repository``.
     """
     options.policy.require_rules()
     with open_repository(access, role="reader" if options.dry_run else "deleter") as opened:
@@ -93,7 +87,7 @@ def run(
         if not options.dry_run:
             repository.require_deletable()
         heads = load_heads(repository, opened.keys)
-        steps = _judge(access, options, heads)
+        steps = _judge(access, options, heads, repository)
         plan = _plan(heads, steps)
         tell_plan(plan)
         deleted = _execute(repository, steps, events, tell, dry_run=options.dry_run)
@@ -103,22 +97,39 @@ def run(
         return PruneOutcome(plan, totals, heads.damaged)
 
 
-def _judge(access: Access, options: PruneOptions, heads: Heads) -> list[Step]:
+def _judge(access: Access, options: PruneOptions, heads: Heads, repository: Repository) -> list[Step]:
     names = {entry.head.name for entry in heads.entries}
     by_name = {
         entry.head.name: entry
         for entry in heads.entries
         if _matches(entry.head.name, options) and not _is_twin(entry.head.name, names)
     }
-    candidates = [Candidate(name, time_of(entry)) for name, entry in by_name.items()]
+    times = _arrivals(repository, by_name) if options.by_arrival else _times(by_name)
+    candidates = [Candidate(name, time_ns) for name, time_ns in times.items()]
     verdicts = retention.decide(candidates, options.policy, access.clock.now_ns())
     total = sum(verdict.reason is None for verdict in verdicts)
     steps, number = [], 0
-    for verdict in verdicts:
-        number += verdict.reason is None
-        entry = by_name[verdict.candidate.name]
-        steps.append(Step(entry, verdict.reason, 0 if verdict.reason else number, total))
+    for candidate, reason in verdicts:
+        number += reason is None
+        steps.append(Step(by_name[candidate.name], candidate.time_ns, reason, 0 if reason else number, total))
     return steps
+
+
+def _times(by_name: Mapping[str, ArchiveEntry]) -> dict[str, int]:
+    """The time that each archive has of its maker."""
+    return {name: entry.head.time_ns for name, entry in by_name.items()}
+
+
+def _arrivals(repository: Repository, by_name: Mapping[str, ArchiveEntry]) -> dict[str, int]:
+    """When each archive came, by a clock that no client can set. One that has gone meanwhile is not judged.
+
+    Raises: CommandError. To fall back to the times of makers would be to believe those whom the user does not.
+    """
+    stamps = repository.arrivals_ns([entry.object for entry in by_name.values()])
+    times = {name: stamp for name, stamp in zip(by_name, stamps, strict=True) if stamp is not None}
+    if by_name and not times:
+        raise CommandError("--by-arrival: this storage cannot tell when archives arrived")
+    return times
 
 
 def _is_twin(name: str, names: set[str]) -> bool:

@@ -66,6 +66,11 @@ COMMAND = Command(
             )
             for rule, flags, what in _KEEP
         ),
+        Option(
+            ("--by-arrival",),
+            "by_arrival",
+            "judge archives by when they arrived, by the clock of who keeps the repository, not by their own times",
+        ),
         SAVE_SPACE,
         CHECKPOINT_INTERVAL,
     ),
@@ -96,6 +101,7 @@ def run(invocation: Invocation) -> None:
         policy=policy,
         glob=glob,
         prefix=prefix,
+        by_arrival=given.flag("by_arrival"),
         dry_run=given.flag("dry_run"),
         totals=shows_stats and not given.flag("quick_stats"),
     )
@@ -144,4 +150,4 @@ def _tell(invocation: Invocation, step: Step) -> None:
         what = "Keeping checkpoint archive:"
     else:
         what = f"Keeping archive (rule: {step.reason.rule} #{step.reason.number}):"
-    invocation.console.log("info", f"{what:<44} {report.archive_line(step.entry)}", name=LIST)
+    invocation.console.log("info", f"{what:<44} {report.archive_line(step.entry, step.time_ns)}", name=LIST)

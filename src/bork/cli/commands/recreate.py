@@ -59,7 +59,7 @@ _ARCHIVE = (
         "checkpoint_interval",
         "accepted for compatibility: what is stored of an interrupted run is always found again",
         "SECONDS",
-        values.integer,
+        values.checkpoint_interval,
         1800,
     ),
     Option(("--comment",), "comment", "add a comment text to the archive", "COMMENT", expands=True),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import stat
 import sys
 from typing import TYPE_CHECKING, cast
 
@@ -55,6 +56,8 @@ The restrictions are those of this command line; a client cannot change them. In
 def run(invocation: Invocation) -> None:
     if os.isatty(0):
         invocation.fail("it speaks with another Bork, not with people: it is started by ssh, or by a socket")
+    if _listens(0):
+        invocation.fail("standard input is a socket that nobody has connected to; in a socket unit: Accept=yes")
     from bork.server.confinement import Confinement  # late: a bad command line is answered without it
     from bork.server.serve import serve
 
@@ -84,10 +87,29 @@ def _absolute(path: str) -> str:
     return os.path.abspath(os.path.expanduser(path))
 
 
+def _listens(fd: int) -> bool:
+    """Whether it is a socket of a unit without ``Accept=yes``, or of an inetd that waits."""
+    if not stat.S_ISSOCK(os.fstat(fd).st_mode):
+        return False
+    import socket  # late: 5 ms, and mostly it is a pipe
+
+    with socket.socket(fileno=os.dup(fd)) as given:
+        return given.getsockopt(socket.SOL_SOCKET, socket.SO_ACCEPTCONN) != 0
+
+
 def _take_streams() -> tuple[int, int]:
-    """Standard input and output are the connection, and nobody else's: what is printed by mistake goes to stderr."""
+    """Standard input and output are the connection, and nobody else's: what is printed by mistake goes to stderr.
+
+    Where stderr is the connection, too (an inetd, a unit without ``StandardError=``), what would go there is dropped:
+    a line of the log amidst messages would end the session. The client is told of errors in messages of its own.
+    """
     sys.stdout.flush()
+    sys.stderr.flush()
     read_fd, write_fd = os.dup(0), os.dup(1)
+    if stat.S_ISSOCK(os.fstat(2).st_mode) and os.path.sameopenfile(1, 2):
+        null = os.open(os.devnull, os.O_WRONLY)
+        os.dup2(null, 2)
+        os.close(null)
     nothing, unused = os.pipe()  # and not /dev/null: a chroot may have none
     os.close(unused)
     os.dup2(nothing, 0)
