@@ -251,11 +251,14 @@ BORG_OPTIONS = {
     "with-lock": "",
 }
 
+# What Bork has beyond them.
+OWN_OPTIONS = {"create": "--root", "extract": "--root"}
+
 
 @pytest.mark.parametrize("command", sorted(COMMANDS))
 def test_a_command_has_exactly_the_options_of_borg(command: str) -> None:
     options = {flag for option in load(command).COMMAND.all_options() for flag in option.flags}
-    assert options == set(BORG_OPTIONS[command].split())
+    assert options == {*BORG_OPTIONS[command].split(), *OWN_OPTIONS.get(command, "").split()}
 
 
 def test_the_common_options_are_those_of_borg_and_the_number_of_threads() -> None:

@@ -59,7 +59,7 @@ impl Memory {
                     self.problems.push(format!("{kind} {} {message}", path.escape_ascii()));
                 }
                 Event::Lines(_) | Event::Data(_) => {}
-                Event::FileSystem(_) => {}
+                Event::FileSystem(_) | Event::Send(_) => {}
                 Event::Done(outcome) => return Ok(outcome),
             }
         }

@@ -86,8 +86,8 @@ def drive(
 
     ``progress`` makes an event of its counters; ``stored`` is that of a writing engine; ``unread`` hears of each pack
     that the medium does not give, which says nothing of what is in it; ``met`` hears of the file systems of the plan.
-    If this raises, the engine has been cancelled. A range that cannot be read is told to the engine, which knows what depends on it; everything else that goes wrong in
-    the storage ends the operation.
+    If this raises, the engine has been cancelled. A range that cannot be read is told to the engine, which knows what
+    depends on it; everything else that goes wrong in the storage ends the operation.
     Raises: CancelledByUser, StorageError, RepositoryError, and whatever ``events`` raises.
     """
     begun = _Begun(repository, stored)
