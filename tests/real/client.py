@@ -3,6 +3,7 @@
 import os
 import shlex
 import subprocess
+import sys
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -43,6 +44,9 @@ class Client:
         self.programs.mkdir()
         self._program("sshfs", "-o no_contain_symlinks")
         self._program("sshfs-today", "")
+        self.bork = self.programs / "bork"
+        self.bork.write_text(f'#!/bin/sh\nexec {shlex.quote(sys.executable)} -m bork "$@"\n')
+        self.bork.chmod(0o755)
 
     def _program(self, name: str, options: str) -> None:
         """sshfs without the configuration of the developer: the host of the recipe is called ``host``."""
@@ -90,6 +94,8 @@ def fill(root: Path) -> None:
     """A small system: users, a secret, a home with a malicious link, and one of everything that sshfs cannot carry."""
     for name in ("etc", "home/alice", "srv", "tmp", "usr/local/bin", "root", "proc", "sys", "dev"):
         (root / name).mkdir(parents=True)
+    for name in ("bin", "sbin", "lib", "lib64"):
+        (root / name).symlink_to(f"usr/{name}")
     write(root / "etc/passwd", PASSWD.encode())
     write(root / "etc/group", GROUP.encode())
     write(root / "etc/shadow", b"secret", mode=0o600)

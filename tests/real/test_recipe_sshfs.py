@@ -1,7 +1,7 @@
 """The sshfs recipes of the seed document on a real sshfs and a real sshd, and what makes them unnecessary: ``--root``.
 
-The scripts below are those of the document, word for word; only names of hosts and places are put in. Bork itself is not
-the stand-alone executable but this one: its parts are bound into the chroot, read-only.
+The scripts below are those of the document, word for word; only names of hosts and places are put in. Bork itself is
+not the stand-alone executable but this one: its parts are bound into the chroot, read-only.
 """
 
 import os
@@ -221,3 +221,119 @@ def assert_whole(root: Path) -> None:
         assert (root / "srv" / name).read_bytes() == b"one file, two names"
     for lost in ("attributes", "acl", "capable"):
         assert os.listxattr(root / "srv" / lost) == [], "sshfs can carry it now: the tables of Bork are to be changed"
+
+
+# ---- with a chroot: the recipe of the document -------------------------------------------------------------------
+
+ENTER = """
+# Mount client root file system.
+mkdir /tmp/sshfs
+sshfs root@host:/ /tmp/sshfs
+# Mount BorkBackup repository inside it.
+mkdir /tmp/sshfs/borkrepo
+mount --bind /path/to/repo /tmp/sshfs/borkrepo
+# Make bork executable available.
+cp /usr/local/bin/bork /tmp/sshfs/usr/local/bin/bork
+# Mount important system directories and enter chroot.
+cd /tmp/sshfs
+for i in dev proc sys; do mount --bind /$i $i; done
+"""
+CREATE = "bork create --exclude borkrepo --files-cache ctime,size /borkrepo::archive /"
+EXTRACT = "bork extract /borkrepo::archive PATH"
+LEAVE = """
+rm /tmp/sshfs/usr/local/bin/bork
+cd /tmp/sshfs
+for i in dev proc sys borkrepo; do umount ./$i; done
+rmdir borkrepo
+cd ~
+umount /tmp/sshfs
+rmdir /tmp/sshfs
+"""
+FULL_RESTORE = """
+sshfs root@host:/ /mnt/sshfs
+cd /mnt/sshfs
+bork extract --numeric-ids /path/to/repo::archive
+cd ~
+umount /mnt/sshfs
+"""
+
+
+def parts() -> list[Path]:
+    """What this Bork needs in the chroot, in place of the stand-alone executable: none of them inside another."""
+    wanted = {SOURCES, Path(sys.prefix), *(Path("/usr") / name for name in ("bin", "lib", "lib64"))}
+    base = Path(sys.base_prefix)
+    if base == Path("/usr/local"):  # the recipe has its own use for bin/
+        wanted.add(base / "lib")
+    elif base != Path("/usr"):
+        wanted.add(base)
+    return sorted(path for path in wanted if path.exists() and not set(path.parents) & wanted)
+
+
+class Server:
+    """Runs the recipe in a mount namespace of its own: whatever fails, nothing stays mounted."""
+
+    def __init__(self, client: Client, repository: Path, directory: Path) -> None:
+        self._client, self._repository, self._point = client, repository, directory / "sshfs"
+
+    def run(self, script: str) -> subprocess.CompletedProcess[bytes]:
+        script = script.replace("cp /usr/local/bin/bork", f"cp {self._client.bork}")
+        script = script.replace("/path/to/repo", str(self._repository))
+        script = script.replace("/tmp/sshfs", str(self._point)).replace("/mnt/sshfs", str(self._point))
+        words = ["unshare", "--mount", "--propagation", "private", "/bin/sh", "-euc", script]
+        env = {**os.environ, "PATH": f"{self._client.programs}:{os.environ['PATH']}"}
+        return subprocess.run(words, env=env, stdin=subprocess.DEVNULL, capture_output=True, check=False)
+
+    def in_chroot(self, command: str) -> subprocess.CompletedProcess[bytes]:
+        """Enter, run, leave. The exit code is that of the command."""
+        bind = "".join(f"mkdir -p .{part}; mount --bind -o ro {part} .{part}\n" for part in parts())
+        free = "".join(f"umount .{part}; rmdir -p --ignore-fail-on-non-empty {str(part)[1:]}\n" for part in parts())
+        inside = f"export HOME=/root PATH=/usr/local/bin:/usr/bin:/bin; cd /; {command}"
+        chroot = f"rc=0; chroot /tmp/sshfs /bin/sh -c '{inside}' || rc=$?\n"
+        return self.run(f"{ENTER}{bind}{chroot}cd /tmp/sshfs\n{free}{LEAVE}exit $rc\n")
+
+
+@pytest.fixture
+def server(client: Client, repository: Path, tmp_path: Path) -> Server:
+    return Server(client, repository, tmp_path)
+
+
+def excluding(paths: Sequence[Path]) -> str:
+    """The command of the document; what only this test has mounted is left out, too."""
+    more = "".join(f" --exclude {str(path).lstrip('/')}" for path in paths)
+    return CREATE.replace("--exclude borkrepo", f"--exclude borkrepo{more}")
+
+
+def test_the_recipe_with_a_chroot(client: Client, server: Server, bork: Bork, repository: Path, tmp_path: Path) -> None:
+    # A backup. It ends, although /dev, /proc and /sys of the server lie inside.
+    done = server.in_chroot(excluding(parts()))
+    text = said(done)
+    assert done.returncode == 1, text
+    assert text.count(NOT_SHOWN) == 1
+    assert "counts as unchanged" not in text, "the mode was given"
+    problems = [line for line in text.splitlines() if "does not show" not in line]
+    assert len(problems) == 1
+    assert "/srv/null: this file system does not tell the number of the device" in problems[0]
+    archive = f"{repository}::archive"
+    found = owners(bork, archive)
+    assert found["home/alice/letter"] == ["alice", "staff", str(ALICE), str(STAFF)]
+    assert {"proc", "sys", "dev", "home/alice/notes"} <= found.keys()
+    assert [path for path in found if path.startswith(("proc/", "sys/", "dev/", "borkrepo"))] == []
+    assert not (client.root / "borkrepo").exists()
+    assert os.listdir(client.root / "usr/local/bin") == []
+    assert not (tmp_path / "sshfs").exists()
+
+    # A partial restore, onto a system where the same users have other numbers.
+    renumber(client)
+    done = server.in_chroot(EXTRACT.replace("PATH", "home/alice"))
+    assert done.returncode == 1, said(done)
+    assert said(done).count("owners and times of symbolic links are left out") == 1
+    assert_home(client.root / "home/alice", 3001, 3004, 3002)
+    assert_links_harmed_nothing(client.root)
+
+    # A full restore, onto an empty disk.
+    client.clear()
+    (tmp_path / "sshfs").mkdir()
+    done = server.run(FULL_RESTORE.replace("archive\n", "archive || [ $? = 1 ]\n"))
+    assert done.returncode == 0, said(done)
+    assert said(done).count("owners and times of symbolic links are left out") == 1
+    assert_whole(client.root)
