@@ -60,3 +60,26 @@ fn has_null_device(dir: BorrowedFd<'_>) -> bool {
             && (major(stat.st_rdev), minor(stat.st_rdev)) == (1, 3)
     })
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::os::fd::AsFd;
+
+    fn is_remote_pseudo_at(path: &std::path::Path) -> bool {
+        let dir = std::fs::File::open(path).unwrap();
+        is_remote_pseudo(&Names::read(dir.as_fd()).unwrap())
+    }
+
+    #[test]
+    fn proc_and_sys_are_known_by_their_names_and_a_copy_of_some_of_their_files_is_not() {
+        assert!(is_remote_pseudo_at("/proc".as_ref()));
+        assert!(is_remote_pseudo_at("/sys".as_ref()));
+        let report = tempfile::tempdir().unwrap();
+        for name in ["meminfo", "version", "uptime", "mounts", "filesystems", "null", "shm"] {
+            std::fs::write(report.path().join(name), b"").unwrap();
+        }
+        assert!(!is_remote_pseudo_at(report.path()));
+        assert!(!is_remote_pseudo_at("/".as_ref()));
+    }
+}
