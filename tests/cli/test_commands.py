@@ -544,6 +544,10 @@ def test_extract_lists_paths_and_shows_percents(run: Run, native: None, monkeypa
     said = run("extract", "-p", "--list", "/r::a", "d/sub", "--strip-components", "1", "--sparse")
     assert said.err == "d/sub\nd/sub/g\n 25.0% Extracting: d/sub/g\n"
     assert (recorder.options().strip_components, recorder.options().sparse, recorder.options().to) == (1, True, "files")
+    assert (recorder.options().target, recorder.options().foreign) == (".", False)
+    run("extract", "--root", "/mnt/client", "/r::a")
+    assert (recorder.options().target, recorder.options().foreign) == ("/mnt/client", True)
+    assert "--root and --stdout exclude each other" in run("extract", "--root", "/mnt", "--stdout", "/r::a").err
     lines = [json.loads(line) for line in run("extract", "-p", "--list", "--log-json", "/r::a").err.splitlines()]
     assert [line.pop("time") > 0 for line in lines] == [True] * 4
     assert lines == [

@@ -252,13 +252,14 @@ BORG_OPTIONS = {
     "with-lock": "",
 }
 
-
 _NOT_OF_PULL = """--stdin-name --stdin-user --stdin-group --stdin-mode --content-from-command --paths-from-stdin
     --paths-from-command --paths-delimiter --sparse"""
 # What Borg has not.
 OWN_OPTIONS = {
     "pull": " ".join({*BORG_OPTIONS["create"].split()} - {*_NOT_OF_PULL.split()})
     + " --share-dedup --download-ratelimit --no-ship",
+    "create": "--root",
+    "extract": "--root",
     "prune": "--by-arrival",
 }
 

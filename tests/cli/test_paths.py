@@ -37,6 +37,24 @@ BORG = [
 ]
 
 
+INSIDE = [
+    ("/", ".", "."),
+    (".", ".", "."),
+    ("/etc", "etc", "etc"),
+    ("etc/", "etc", "etc"),
+    ("//etc", "etc", "etc"),
+    ("../../etc", "etc", "etc"),
+    ("/../etc", "etc", "etc"),
+    ("home/../../etc", "etc", "etc"),
+    ("srv/data/./a/b", "srv/data/a/b", "a/b"),
+]
+
+
+@pytest.mark.parametrize(("path", "source", "stored"), INSIDE)
+def test_a_path_inside_a_foreign_root_stays_inside(path: str, source: str, stored: str) -> None:
+    assert paths.root_inside(path) == (os.fsencode(source), os.fsencode(stored))
+
+
 @pytest.mark.parametrize(("path", "source", "stored"), BORG)
 def test_a_root_is_read_and_stored_as_by_borg(path: str, source: str, stored: str) -> None:
     assert paths.root(path) == (source.encode(), stored.encode())

@@ -18,13 +18,17 @@ from tests.conftest import SYSTEM_PATH
 class SSHServer:
     """Anybody with the key ``client`` may log in, as the user who runs the test. ``home`` is where its Bork runs.
 
-    ``within``: words in front of its command line, such as ``ip netns exec NAME``; then ``address`` is its own.
+    ``more_settings``: lines of sshd_config(5). ``within``: words in front of its command line, such as
+    ``ip netns exec NAME``; then ``address`` is its own.
     """
 
-    def __init__(self, directory: Path, address: str = "127.0.0.1", within: Sequence[str] = ()) -> None:
+    def __init__(
+        self, directory: Path, address: str = "127.0.0.1", within: Sequence[str] = (), more_settings: str = ""
+    ) -> None:
         self.directory = directory
         self.address = address
         self._within = within
+        self._more_settings = more_settings
         self.home = directory / "server home"
         self.home.mkdir(parents=True)
         self._welcome: dict[str, str] = {}
@@ -68,7 +72,7 @@ class SSHServer:
             "UsePAM": "no",
         }
         config = self.directory / "sshd_config"
-        config.write_text("".join(f'{name} "{value}"\n' for name, value in settings.items()))
+        config.write_text("".join(f'{name} "{value}"\n' for name, value in settings.items()) + self._more_settings)
         if os.geteuid() == 0:
             Path("/run/sshd").mkdir(mode=0o755, exist_ok=True)  # where it locks up the process that reads the network
         program = shutil.which("sshd", path=SYSTEM_PATH)

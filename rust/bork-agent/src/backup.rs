@@ -7,7 +7,7 @@ use bork_core::identify::SourceKeys;
 use bork_core::metadata::NameCache;
 use bork_core::seam::{NoPrevious, Previous, Stop};
 use bork_core::source::{BodyBytes, Shared, Task, UnitResult, WINDOW_UNITS, Worker};
-use bork_core::walk::{Root, RootKind, Unit, WalkOptions, Walker, sort_roots};
+use bork_core::walk::{FileSystems, Root, RootKind, Unit, WalkOptions, Walker, sort_roots};
 use bork_format::codec::{Writer, put_varint};
 use bork_format::pull::{Entry, FrameKind, PROBLEM_KINDS, Plan, Problem, Status, Unit as WireUnit};
 use crossbeam_channel::{Receiver, Sender, bounded};
@@ -67,6 +67,8 @@ impl Backup {
             keep_exclude_tags: plan.has("keep_exclude_tags"),
             skip: Vec::new(),
             matcher,
+            base: None,
+            file_systems: FileSystems::default(),
         };
         let keys = SourceKeys { id: plan.id_key.into(), chunker: plan.chunker_key.into() };
         let chunker = chunker(&plan).map_err(wrong)?;

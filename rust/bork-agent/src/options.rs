@@ -61,6 +61,8 @@ pub fn source(plan: &Plan, chunker: ChunkerParams) -> SourceOptions {
             birthtime: plan.has("birthtime"),
             numeric_ids: plan.has("numeric_ids"),
         },
+        names: None,
+        file_systems: Vec::new(),
         files_cache: FilesCache {
             ctime: cache(0),
             mtime: cache(1),

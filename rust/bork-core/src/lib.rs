@@ -8,6 +8,7 @@
 pub mod chunker;
 pub mod compress;
 pub mod direct;
+pub mod fence;
 pub mod identify;
 pub mod metadata;
 pub mod pattern;

@@ -75,6 +75,9 @@ impl Collector {
     }
 
     fn unit(&mut self, result: UnitResult) -> Result<(), Stop> {
+        for met in result.met {
+            self.half.port.emit(Event::FileSystem(met))?;
+        }
         for (path, problem) in result.problems {
             self.problems += 1;
             self.flush_lines()?;

@@ -7,6 +7,7 @@ use crate::buffer::PackBuffer;
 use crate::error::EngineError;
 use bork_core::problem::Problem;
 use bork_core::seam::Stop;
+use bork_core::walk::MetFileSystem;
 use bork_format::Id;
 use crossbeam_channel::{Receiver, RecvTimeoutError, SendTimeoutError, Sender, bounded};
 use std::collections::HashMap;
@@ -44,6 +45,8 @@ pub enum Event {
     Send(Vec<u8>),
     /// A problem with one path.
     Problem(&'static str, Vec<u8>, String),
+    /// A file system of the plan's list was met for the first time.
+    FileSystem(MetFileSystem),
     /// The end, with numbers.
     Done(Outcome),
 }

@@ -59,6 +59,7 @@ impl Memory {
                     self.problems.push(format!("{kind} {} {message}", path.escape_ascii()));
                 }
                 Event::Lines(_) | Event::Data(_) => {}
+                Event::FileSystem(_) | Event::Send(_) => {}
                 Event::Done(outcome) => return Ok(outcome),
             }
         }
@@ -90,6 +91,8 @@ impl Memory {
             strip_components: 0,
             mode: Mode::Extract(target.into()),
             write: WriteOptions::default(),
+            names: None,
+            file_systems: Vec::new(),
             sparse: false,
             lines: None,
             need_total: false,
@@ -124,7 +127,9 @@ fn plan(source: &Path, chunker: ChunkerParams, previous: Option<(Id, Time)>) -> 
         walk: WalkOptions::default(),
         source: SourceOptions {
             metadata: MetadataOptions::default(),
+            names: None,
             files_cache: cache,
+            file_systems: Vec::new(),
             files_changed: Changed::Ctime,
             read_special: false,
             exclude_nodump: false,

@@ -5,9 +5,10 @@ use crate::events::{fetched, next_event};
 use crate::index::ChunkIndex;
 use crate::keys::Keys;
 use crate::plan::{self, Plan};
+use bork_core::fence;
 use bork_core::metadata::MetadataOptions;
-use bork_core::source::{Changed, FilesCache, SourceOptions, Stdin};
-use bork_core::walk::{Root, RootKind, WalkOptions};
+use bork_core::source::{Changed, FileSystemTrust, FilesCache, SourceOptions, Stdin};
+use bork_core::walk::{FileSystems, Root, RootKind, WalkOptions};
 use bork_engine::create::{CreateEngine as Engine, CreatePlan};
 use bork_engine::half::PackOptions;
 use bork_format::Id;
@@ -74,6 +75,7 @@ fn compile(dict: &Bound<'_, PyDict>) -> PyResult<CreatePlan> {
     let stdin = compile_stdin(&mut p, &mut roots)?;
     let path_list = compile_path_list(&mut p)?;
     let (previous, previous_start) = compile_previous(&mut p)?;
+    let (magics, file_systems) = compile_file_systems(&mut p)?;
     let walk = WalkOptions {
         one_file_system: p.get("one_file_system")?,
         exclude_caches: p.get("exclude_caches")?,
@@ -81,10 +83,14 @@ fn compile(dict: &Bound<'_, PyDict>) -> PyResult<CreatePlan> {
         keep_exclude_tags: p.get("keep_exclude_tags")?,
         skip: p.get("skip")?,
         matcher: plan::matcher(p.get("patterns")?)?,
+        base: p.get::<Option<Vec<u8>>>("base")?.map(|path| fence::open_root(&path)).transpose()?,
+        file_systems: FileSystems::new(magics),
     };
     let chunker = plan::chunker(&mut p)?;
     let source = SourceOptions {
         metadata: compile_metadata(&mut p)?,
+        names: plan::names(&mut p)?,
+        file_systems,
         files_cache: files_cache(&p.get::<String>("files_cache")?)?,
         files_changed: match p.get::<String>("files_changed")?.as_str() {
             "ctime" => Changed::Ctime,
@@ -118,6 +124,16 @@ fn compile_metadata(p: &mut Plan<'_, '_>) -> PyResult<MetadataOptions> {
     let [ctime, birthtime] = [no("noctime")?, no("nobirthtime")?];
     let (atime, numeric_ids) = (p.get("atime")?, p.get("numeric_ids")?);
     Ok(MetadataOptions { xattrs, acls, flags, atime, ctime, birthtime, numeric_ids })
+}
+
+/// `file_systems`: `(magic, files_cache, whether its ctime is that of a kernel)`.
+fn compile_file_systems(p: &mut Plan<'_, '_>) -> PyResult<(Vec<u32>, Vec<FileSystemTrust>)> {
+    let mut lists = (Vec::new(), Vec::new());
+    for (magic, words, ctime) in p.get::<Vec<(u32, String, bool)>>("file_systems")? {
+        lists.0.push(magic);
+        lists.1.push(FileSystemTrust { files_cache: files_cache(&words)?, ctime });
+    }
+    Ok(lists)
 }
 
 fn compile_path_list(p: &mut Plan<'_, '_>) -> PyResult<Option<(File, Vec<u8>)>> {

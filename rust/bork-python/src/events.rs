@@ -1,5 +1,6 @@
 //! Events of the engines as Python objects.
 
+use bork_core::walk::MetFileSystem;
 use bork_engine::buffer::PackBuffer as Buffer;
 use bork_engine::port::{Bytes, Event, Port};
 use pyo3::exceptions::PyBufferError;
@@ -64,6 +65,16 @@ event!(/// Bytes for the other half of the engine.
     Send { data: Py<PyBytes> });
 event!(/// A problem with one path.
     Problem { kind: &'static str, path: Py<PyBytes>, message: String });
+event!(/// A file system of the plan's list was met.
+FileSystem {
+    path: Py<PyBytes>,
+    number: usize,
+    device: u64,
+    xattrs: bool,
+    acls: bool,
+    capabilities: bool,
+    flags: bool
+});
 event!(/// The end.
     Done { outcome: Py<PyDict> });
 
@@ -97,6 +108,11 @@ fn to_python(py: Python<'_>, event: Event) -> PyResult<Py<PyAny>> {
         Event::Send(data) => Py::new(py, Send { data: bytes(py, &data) })?.into_any(),
         Event::Problem(kind, path, message) => {
             Py::new(py, Problem { kind, path: bytes(py, &path), message })?.into_any()
+        }
+        Event::FileSystem(met) => {
+            let (path, number) = (bytes(py, &met.path), usize::from(met.class));
+            let MetFileSystem { device, xattrs, acls, capabilities, flags, .. } = met;
+            Py::new(py, FileSystem { path, number, device, xattrs, acls, capabilities, flags })?.into_any()
         }
         Event::Done(outcome) => {
             let dict = PyDict::new(py);

@@ -60,6 +60,8 @@ fn compile(dict: &Bound<'_, PyDict>) -> PyResult<ImportPlan> {
     let chunker = plan::chunker(&mut p)?;
     let source = SourceOptions {
         metadata: MetadataOptions::default(),
+        names: None,
+        file_systems: Vec::new(),
         files_cache: FilesCache {
             ctime: false,
             mtime: false,

@@ -7,6 +7,7 @@ mod create;
 mod diff;
 mod error;
 mod events;
+mod fence;
 mod import;
 mod index;
 mod keys;
@@ -31,7 +32,9 @@ mod _native {
     #[pymodule_export]
     use super::diff::DiffEngine;
     #[pymodule_export]
-    use super::events::{Data, Done, Fetch, Lines, PackBuffer, Problem, Send, StoreIndex, StorePack};
+    use super::events::{Data, Done, Fetch, FileSystem, Lines, PackBuffer, Problem, Send, StoreIndex, StorePack};
+    #[pymodule_export]
+    use super::fence::read_in_root;
     #[pymodule_export]
     use super::import::ImportEngine;
     #[pymodule_export]

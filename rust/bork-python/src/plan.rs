@@ -4,6 +4,7 @@
 use crate::error::to_python;
 use bork_core::chunker::ChunkerParams;
 use bork_core::compress::CompressionSpec;
+use bork_core::metadata::NameTables;
 use bork_core::pattern::{Action, Matcher, PathSelection, PatternError, Style};
 use bork_core::source::LineFormat;
 use bork_engine::error::EngineError;
@@ -15,6 +16,7 @@ use pyo3::prelude::*;
 use pyo3::types::PyDict;
 use std::collections::HashSet;
 use std::os::fd::{BorrowedFd, OwnedFd};
+use std::sync::Arc;
 
 /// A plan that is being taken apart.
 pub struct Plan<'a, 'py> {
@@ -142,6 +144,12 @@ pub fn chunker(plan: &mut Plan<'_, '_>) -> PyResult<ChunkerParams> {
         None
     };
     params.filter(ChunkerParams::is_valid).ok_or_else(|| invalid("the plan's \"chunker\" is not one that bork knows"))
+}
+
+/// `names`: None, or what the `passwd` and the `group` of a foreign root hold.
+pub fn names(plan: &mut Plan<'_, '_>) -> PyResult<Option<Arc<NameTables>>> {
+    let files: Option<(Vec<u8>, Vec<u8>)> = plan.get("names")?;
+    Ok(files.map(|(passwd, group)| Arc::new(NameTables::parse(&passwd, &group))))
 }
 
 /// Number of worker threads; 0 asks for as many as the machine has cores.

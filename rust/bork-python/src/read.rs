@@ -87,6 +87,8 @@ fn compile(dict: &Bound<'_, PyDict>) -> PyResult<ReadPlan> {
         strip_components: p.get("strip_components")?,
         mode,
         write,
+        names: plan::names(&mut p)?,
+        file_systems: p.get("file_systems")?,
         sparse: p.get("sparse")?,
         lines: plan::lines(&mut p)?,
         need_total: p.get("need_total")?,

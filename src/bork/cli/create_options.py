@@ -35,6 +35,13 @@ _OUTPUT = (
 )
 _INPUT = (
     Option(
+        ("--root",),
+        "root",
+        "PATHs are inside DIR, a foreign root; its etc/passwd and etc/group name the owners",
+        "DIR",
+        once=True,
+    ),
+    Option(
         ("--stdin-name",), "stdin_name", "use NAME in archive for stdin data (default: stdin)", "NAME", None, "stdin"
     ),
     Option(
@@ -104,10 +111,9 @@ _FILE_SYSTEM = (
     Option(
         ("--files-cache",),
         "files_cache",
-        "how to see that a file is unchanged (default: ctime,size,inode)",
+        "how to see that a file is unchanged (default: what suits the file system, mostly ctime,size,inode)",
         "MODE",
         values.files_cache_mode,
-        "ctime,size,inode",
         once=True,
     ),
     Option(

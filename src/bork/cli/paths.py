@@ -15,6 +15,12 @@ def root(path: str) -> tuple[bytes, bytes]:
     return os.fsencode(source), os.fsencode(stored(path))
 
 
+def root_inside(path: str) -> tuple[bytes, bytes]:
+    """As ``root``, for a path inside a foreign root: the path to read is relative to it, and ``/..`` is ``/``."""
+    source = os.path.normpath(f"/{path}").lstrip("/") or "."
+    return os.fsencode(source), os.fsencode(stored(path))
+
+
 def stored(path: str) -> str:
     """The path in the archive for a PATH of the command line."""
     source = os.path.normpath(path)

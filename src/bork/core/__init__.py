@@ -20,6 +20,7 @@ try:
         DiffEngine,
         Done,
         Fetch,
+        FileSystem,
         ImportEngine,
         Keys,
         Lines,
@@ -36,6 +37,7 @@ try:
         StorePack,
         decode_agent_hello,
         digest,
+        read_in_root,
     )
 except ImportError as fault:
     raise NativeMissing(str(fault)) from fault
@@ -43,7 +45,7 @@ except ImportError as fault:
 if __version__ != VERSION:
     raise NativeMissing(f"it is of version {VERSION}, and the Python part of version {__version__}")
 
-Event = StorePack | StoreIndex | Fetch | Lines | Data | Problem | Done
+Event = StorePack | StoreIndex | Fetch | Lines | Data | Problem | FileSystem | Done
 
 __all__ = [
     "VERSION",
@@ -55,6 +57,7 @@ __all__ = [
     "Done",
     "Event",
     "Fetch",
+    "FileSystem",
     "ImportEngine",
     "Keys",
     "Lines",
@@ -71,4 +74,5 @@ __all__ = [
     "StorePack",
     "decode_agent_hello",
     "digest",
+    "read_in_root",
 ]

@@ -13,6 +13,8 @@ from bork.core import ChunkIndex, CreateEngine, Keys
 from bork.errors import ArchiveAlreadyExists, CancelledByUser
 from bork.operations.committing import PACK_SIZE_MIN, archive_progress, archive_stats, choose_pack_size, commit, tidy_up
 from bork.operations.drive import Engine, drive
+from bork.operations.file_systems import DEFAULT_FILES_CACHE, comparison, describe, for_create
+from bork.operations.foreign import names_of, recorded, root_of
 from bork.operations.heads import ArchiveEntry, Heads, head_id, load_heads
 from bork.operations.index import cache_directory, load_index
 from bork.operations.opening import open_repository
@@ -20,6 +22,7 @@ from bork.operations.totals import RepositoryTotals
 
 if TYPE_CHECKING:
     from bork.archive.head import ArchiveStats, Chunker
+    from bork.core import FileSystem
     from bork.operations.access import Access
     from bork.operations.drive import Outcome
     from bork.operations.events import EventSink
@@ -69,13 +72,14 @@ class CreateOptions:
     """Options of ``bork create`` under their own names; see docs/usage/create.md."""
 
     archive: ArchiveName
-    roots: tuple[Root, ...]
+    roots: tuple[Root, ...]  # sources are relative to ``root``, if there is one
     hostname: str
     username: str
     cwd: str
     command_line: tuple[str, ...]
     of_user: bool = False  # the archive to compare files with must be one of ``username`` too
     clock_behind_ns: int = 0  # how far the clock that stamps the files is behind that of this machine, if it is
+    root: str | None = None  # a foreign root, whose own etc/passwd and etc/group say what owners are called
     comment: str = ""
     timestamp_ns: int | None = None  # the time that the archive is given, instead of the clock's
     patterns: tuple[Pattern, ...] = ()
@@ -100,7 +104,7 @@ class CreateOptions:
     exclude_caches: bool = False
     exclude_if_present: tuple[bytes, ...] = ()
     keep_exclude_tags: bool = False
-    files_cache: str = "ctime,size,inode"
+    files_cache: str | None = None  # None: what suits the file system
     files_changed: Literal["ctime", "mtime", "disabled"] = "ctime"
     compression: Compression = field(default_factory=Compression)
     chunker: Chunker = DEFAULT_CHUNKER
@@ -110,7 +114,7 @@ class CreateOptions:
 # Options that the plan of the engine has under the same name.
 _PLANNED = (
     *("dry_run", "one_file_system", "numeric_ids", "atime", "noctime", "nobirthtime", "noflags", "noacls", "noxattrs"),
-    *("sparse", "read_special", "exclude_nodump", "exclude_caches", "keep_exclude_tags", "files_cache"),
+    *("sparse", "read_special", "exclude_nodump", "exclude_caches", "keep_exclude_tags"),
     *("files_changed", "chunker"),
 )
 
@@ -141,8 +145,8 @@ def run(access: Access, options: CreateOptions, events: EventSink, start: Start 
 
     ``start`` starts the engine: another one reads what is on another host.
 
-    Raises: ArchiveAlreadyExists, CancelledByUser, and as ``open_repository``, ``load_index`` and ``drive``. Then there
-    is no archive, and what was stored is found again by the next ``create``.
+    Raises: ArchiveAlreadyExists, SourceFault (of the foreign root), CancelledByUser, and as ``open_repository``,
+    ``load_index`` and ``drive``. Then there is no archive, and what was stored is found again by the next ``create``.
     """
     start_ns = access.clock.now_ns() - options.clock_behind_ns
     if options.dry_run:
@@ -158,13 +162,20 @@ def run(access: Access, options: CreateOptions, events: EventSink, start: Start 
         repository.sweep()
         loaded = load_index(access, repository, keys, events)
         repository.settle_packs(loaded.adopted)
-        plan = _plan(access, options, start_ns)
+        plan = _plan(access, options, start_ns, events)
         plan["previous"] = _previous(heads, options)
         plan["pack_size"] = options.pack_size or choose_pack_size(sum(loaded.packs.values()))
         plan["scratch_dir"] = cache_directory(access, repository)
         plan["skip"] = _skipped(access)
         engine = start(plan, keys, loaded.index)
-        outcome = drive(engine, repository, events, progress=archive_progress, stored=engine.stored)
+        outcome = drive(
+            engine,
+            repository,
+            events,
+            progress=archive_progress,
+            stored=engine.stored,
+            met=lambda file_system: _tell(file_system, options, events),
+        )
         if options.before_commit is not None:
             options.before_commit()
         if events.cancelled():
@@ -188,26 +199,41 @@ def choose_previous(
 ) -> ArchiveEntry | None:
     """The archive to compare files with: the newest of this host with these roots, or else the newest of this host.
 
-    ``username``: only archives of that user count.
+    With a foreign root only archives of that root count, and without one only those without. ``username``: only
+    archives of that user count.
     """
     of_host = [
         entry for entry in heads.entries if entry.head.hostname == hostname and username in (None, entry.head.username)
     ]
     of_roots = [entry for entry in of_host if entry.head.roots == roots]
-    candidates = of_roots or of_host
+    candidates = of_roots or [entry for entry in of_host if root_of(entry.head.roots) == root_of(roots)]
     return candidates[-1] if candidates else None
 
 
 def _previous(heads: Heads, options: CreateOptions) -> dict[str, object] | None:
     username = options.username if options.of_user else None
-    entry = choose_previous(heads, options.hostname, tuple(root.source for root in options.roots), username)
+    entry = choose_previous(heads, options.hostname, _recorded_roots(options), username)
     return None if entry is None else {"root": entry.head.root, "start_ns": entry.head.start_ns - CLOCK_TICK_NS}
 
 
-def _plan(access: Access, options: CreateOptions, start_ns: int) -> dict[str, object]:
+def _recorded_roots(options: CreateOptions) -> tuple[bytes, ...]:
+    sources = tuple(root.source for root in options.roots)
+    return sources if options.root is None else recorded(_root(options.root), sources)
+
+
+def _root(root: str) -> bytes:
+    return os.fsencode(os.path.abspath(root))
+
+
+def _plan(access: Access, options: CreateOptions, start_ns: int, events: EventSink) -> dict[str, object]:
+    root = None if options.root is None else _root(options.root)
     plan: dict[str, object] = {name: getattr(options, name) for name in _PLANNED}
     plan.update(
         threads=access.threads,
+        base=root,
+        names=None if root is None or options.numeric_ids else names_of(root, events),
+        files_cache=options.files_cache or DEFAULT_FILES_CACHE,
+        file_systems=for_create(options.files_cache),
         patterns=[tuple(pattern) for pattern in options.patterns],
         paths=[],
         lines=None if options.lines is None else options.lines.plan(),
@@ -225,6 +251,17 @@ def _plan(access: Access, options: CreateOptions, start_ns: int) -> dict[str, ob
     return plan
 
 
+def _tell(met: FileSystem, options: CreateOptions, events: EventSink) -> None:
+    path = os.fsdecode(os.path.join(_root(options.root), met.path) if options.root else met.path)
+    path = os.path.normpath(path)
+    unwanted = {"xattrs": options.noxattrs, "acls": options.noacls, "flags": options.noflags}
+    text = describe(met, path, "create", frozenset(name for name, is_off in unwanted.items() if is_off))
+    if text is not None:
+        events.log("warning", text)
+    if options.files_cache is None and (text := comparison(met, path)) is not None:
+        events.log("warning", text)
+
+
 def _skipped(access: Access) -> list[tuple[int, int]]:
     """The repository and the cache, which are no part of what the user has."""
     found = []
@@ -239,8 +276,14 @@ def _skipped(access: Access) -> list[tuple[int, int]]:
 def _dry_run(access: Access, options: CreateOptions, events: EventSink, start_ns: int, start: Start) -> CreateOutcome:
     """Walk and show, without the repository: it need not even be there."""
     nobody = bytes(32)
-    engine = start(_plan(access, options, start_ns), Keys.public(nobody), ChunkIndex())
-    outcome = drive(engine, None, events, progress=archive_progress)
+    engine = start(_plan(access, options, start_ns, events), Keys.public(nobody), ChunkIndex())
+    outcome = drive(
+        engine,
+        None,
+        events,
+        progress=archive_progress,
+        met=lambda file_system: _tell(file_system, options, events),
+    )
     return CreateOutcome(None, None, None, archive_stats(outcome), None, start_ns, access.clock.now_ns())
 
 
@@ -257,7 +300,7 @@ def _head(options: CreateOptions, outcome: Outcome, start_ns: int, end_ns: int) 
         time_ns=start_ns + options.clock_behind_ns if options.timestamp_ns is None else options.timestamp_ns,
         start_ns=start_ns,
         end_ns=end_ns,
-        roots=tuple(root.source for root in options.roots),
+        roots=_recorded_roots(options),
         stats=archive_stats(outcome),
         sequence=0,  # both are set by the commit
         ledger=bytes(32),

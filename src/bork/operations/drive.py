@@ -14,7 +14,7 @@ import time
 from collections import deque
 from typing import TYPE_CHECKING, Protocol
 
-from bork.core import Data, Done, Fetch, Lines, Problem, StoreIndex, StorePack
+from bork.core import Data, Done, Fetch, FileSystem, Lines, Problem, StoreIndex, StorePack
 from bork.errors import CancelledByUser, IntegrityError, InternalError, ObjectMissing, StorageFault
 from bork.repository.layout import IndexId, PackId
 
@@ -80,13 +80,14 @@ def drive(
     progress: Callable[[Counters, bool], Progress],
     stored: Callable[[int], None] | None = None,
     unread: Callable[[PackId], None] | None = None,
+    met: Callable[[FileSystem], None] | None = None,
 ) -> Outcome:
     """Run an engine to its end. Without a ``repository`` it may neither store nor fetch.
 
     ``progress`` makes an event of its counters; ``stored`` is that of a writing engine; ``unread`` hears of each pack
-    that the medium does not give, which says nothing of what is in it. If this raises, the engine has been cancelled. A
-    range that cannot be read is told to the engine, which knows what depends on it; everything else that goes wrong in
-    the storage ends the operation.
+    that the medium does not give, which says nothing of what is in it; ``met`` hears of the file systems of the plan.
+    If this raises, the engine has been cancelled. A range that cannot be read is told to the engine, which knows what
+    depends on it; everything else that goes wrong in the storage ends the operation.
     Raises: CancelledByUser, StorageError, RepositoryError, and whatever ``events`` raises.
     """
     begun = _Begun(repository, stored)
@@ -103,7 +104,11 @@ def drive(
                 events.progress(progress(engine.progress(), True))
                 return Outcome(event.outcome)
             if event is not None:
-                _perform(event, engine, repository, events, begun, unread)
+                if isinstance(event, FileSystem):
+                    if met is not None:
+                        met(event)
+                else:
+                    _perform(event, engine, repository, events, begun, unread)
             if time.monotonic() - shown >= WAIT_S:
                 events.progress(progress(engine.progress(), False))
                 shown = time.monotonic()
@@ -151,7 +156,7 @@ class _Begun:
 
 
 def _perform(
-    event: Event,
+    event: Lines | Fetch | Data | Problem | StorePack | StoreIndex,
     engine: Engine,
     repository: Repository | None,
     events: EventSink,
@@ -171,8 +176,6 @@ def _perform(
             begun.begin(event)
         case StoreIndex():
             begun.index(event)
-        case Done():
-            raise InternalError("an engine went on after its end")
 
 
 def _fetch(

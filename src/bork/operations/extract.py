@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING, Literal
 from bork.core import ReadEngine
 from bork.errors import IntegrityError
 from bork.operations.drive import drive
+from bork.operations.file_systems import describe, for_extract
+from bork.operations.foreign import names_of
 from bork.operations.heads import ArchiveEntry, find_archive
 from bork.operations.index import load_index
 from bork.operations.opening import open_repository
@@ -16,6 +18,7 @@ from bork.operations.problems import CountedProblems
 from bork.operations.reading import percent, reading_plan
 
 if TYPE_CHECKING:
+    from bork.core import FileSystem
     from bork.operations.access import Access
     from bork.operations.events import EventSink
     from bork.operations.selection import ArchiveName, ItemLines, PathArgument, Pattern
@@ -28,6 +31,7 @@ class ExtractOptions:
     patterns: tuple[Pattern, ...] = ()
     paths: tuple[PathArgument, ...] = ()
     target: str = "."  # directory below which everything is written, and nothing outside
+    foreign: bool = False  # the target's own etc/passwd and etc/group say which ids the names have
     to: Literal["files", "stdout", "nowhere"] = "files"  # "nowhere": dry run, everything is read and verified
     strip_components: int = 0
     sparse: bool = False
@@ -61,10 +65,11 @@ def run(access: Access, name: ArchiveName, options: ExtractOptions, events: Even
     with open_repository(access) as opened:
         entry = find_archive(opened.repository, opened.keys, name)
         loaded = load_index(access, opened.repository, opened.keys, events)
+        target = os.path.abspath(options.target)
         plan = reading_plan(access, entry, _MODES[options.to], options.patterns, options.paths)
         plan.update(
             lines=None if options.lines is None else options.lines.plan(),
-            target=os.path.abspath(options.target),
+            target=target,
             strip_components=options.strip_components,
             sparse=options.sparse,
             numeric_ids=options.numeric_ids,
@@ -72,11 +77,27 @@ def run(access: Access, name: ArchiveName, options: ExtractOptions, events: Even
             noacls=options.noacls,
             noxattrs=options.noxattrs,
             need_total=options.progress,
+            file_systems=for_extract(),
         )
+        if options.foreign and not options.numeric_ids:
+            plan["names"] = names_of(os.fsencode(target), events)
         engine = ReadEngine(plan, opened.keys, loaded.index)
         counted = CountedProblems(events)
-        outcome = drive(engine, opened.repository, counted, progress=percent("extract"))
+        outcome = drive(
+            engine,
+            opened.repository,
+            counted,
+            progress=percent("extract"),
+            met=lambda file_system: _tell(file_system, target, options, events),
+        )
         damaged = counted.counts.get("damaged", 0)
         if damaged:
             raise IntegrityError(f"{damaged} items of the archive {name} could not be read whole from the repository")
         return ExtractOutcome(entry, outcome.number("items"))
+
+
+def _tell(met: FileSystem, target: str, options: ExtractOptions, events: EventSink) -> None:
+    unwanted = {"xattrs": options.noxattrs, "acls": options.noacls, "flags": options.noflags}
+    text = describe(met, target, "extract", frozenset(name for name, is_off in unwanted.items() if is_off))
+    if text is not None:
+        events.log("warning", text)

@@ -35,6 +35,8 @@ def reading_plan(
         "strip_components": 0,
         "sparse": False,
         "numeric_ids": False,
+        "names": None,
+        "file_systems": [],
         "noflags": False,
         "noacls": False,
         "noxattrs": False,

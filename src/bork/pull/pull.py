@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from bork.pull.line import Hello, Line
 
 # What a plan for this machine says, and one for an agent does not.
-_LOCAL = ("paths", "stdin", "path_list", "skip", "sparse")
+_LOCAL = ("paths", "stdin", "path_list", "skip", "sparse", "base", "names", "file_systems")
 SKEW_NS = 2_000_000_000  # a clock that is off by more is worth a word
 
 

@@ -71,6 +71,11 @@ pub fn read(file: BorrowedFd<'_>) -> io::Result<u32> {
     }
 }
 
+/// Whether the file system of an open file has flags at all.
+pub fn are_known(file: BorrowedFd<'_>) -> bool {
+    !matches!(rustix::fs::ioctl_getflags(file), Err(Errno::NOTTY | Errno::OPNOTSUPP | Errno::NOSYS | Errno::INVAL))
+}
+
 /// What `statx` tells about the flags of a file that cannot be opened: four of them.
 pub fn of_stat(stat: &Stat) -> u32 {
     [(stat.immutable, IMMUTABLE), (stat.append, APPEND), (stat.nodump, NODUMP), (stat.compressed, COMPRESSED)]

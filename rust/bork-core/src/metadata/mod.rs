@@ -16,10 +16,13 @@ use std::os::fd::BorrowedFd;
 
 use bork_format::item::{Item, Link, PATH_LENGTH_MAX, TYPE_DIRECTORY, TYPE_FILE, TYPE_SYMLINK};
 
-pub use names::NameCache;
+pub use names::{NameCache, NameTables};
 
 use crate::problem::{Problem, ProblemKind, printable};
 use crate::stat::Stat;
+
+/// `FUSE_SUPER_MAGIC`.
+const FUSE_MAGIC: u32 = 0x6573_5546;
 
 /// Which attributes to keep. The default is Borg's: everything but the access time.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -136,12 +139,22 @@ fn read_target(place: Place<'_>, size: u64) -> Result<Vec<u8>, Problem> {
     // With the length of statx as capacity one call is enough; the library goes on with a larger buffer if not.
     let buffer = Vec::with_capacity(size.min(4096) as usize + 1);
     let target = rustix::fs::readlinkat(place.dir, place.name, buffer)
-        .map_err(|error| Problem::from_io("read symbolic link", error))?
+        .map_err(|error| unreadable_link(place.dir, error))?
         .into_bytes();
     match target.len() {
         1..=PATH_LENGTH_MAX => Ok(target),
         length => Err(Problem::new(ProblemKind::Io, format!("symbolic link with a target of {length} bytes"))),
     }
+}
+
+/// No local file system answers EPERM. Current versions of sshfs do, to links that may lead out of what is mounted.
+fn unreadable_link(dir: BorrowedFd<'_>, error: rustix::io::Errno) -> Problem {
+    let mut problem = Problem::from_io("read symbolic link", error);
+    let is_fuse = || rustix::fs::fstatfs(dir).is_ok_and(|statfs| statfs.f_type as u32 == FUSE_MAGIC);
+    if error == rustix::io::Errno::PERM && is_fuse() {
+        problem.message += " (sshfs hides absolute links and those with \"..\"; mount it with -o no_contain_symlinks)";
+    }
+    problem
 }
 
 fn read_attributes(

@@ -23,7 +23,7 @@ mod worker;
 pub use change::{FilesCache, Unchanged};
 pub use file::{ContentBuilder, Draft, FileJob, LargeReader, ReadFault, Task, content_of, put_whole};
 pub use list::PathList;
-pub use options::{Changed, SourceOptions, Stdin};
+pub use options::{Changed, FileSystemTrust, SourceOptions, Stdin};
 pub use shared::{BodyBytes, Progress, Shared, SharedParts, UnitResult, UnitState, WINDOW_UNITS};
 pub use status::{LineFormat, Status, printable};
 pub use worker::Worker;

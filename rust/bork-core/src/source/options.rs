@@ -3,9 +3,10 @@
 use super::change::FilesCache;
 use super::status::LineFormat;
 use crate::chunker::ChunkerParams;
-use crate::metadata::MetadataOptions;
+use crate::metadata::{MetadataOptions, NameTables};
 use bork_format::item::Time;
 use std::os::fd::OwnedFd;
+use std::sync::Arc;
 
 /// Which time tells that a file changed while it was read.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -30,12 +31,25 @@ pub struct Stdin {
     pub mode: u32,
 }
 
+/// How far the entries of a file system can be compared with those of the previous archive.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct FileSystemTrust {
+    /// When a file counts as unchanged there.
+    pub files_cache: FilesCache,
+    /// Its change times are those of a kernel: an equal one says that no metadata has changed either.
+    pub ctime: bool,
+}
+
 /// Options of the source half.
 pub struct SourceOptions {
     /// Which metadata is read.
     pub metadata: MetadataOptions,
+    /// Names of users and groups from a foreign root; `None`: those of this machine.
+    pub names: Option<Arc<NameTables>>,
     /// When a file counts as unchanged.
     pub files_cache: FilesCache,
+    /// The same on the file systems of [`crate::walk::FileSystems`], in the order of that list.
+    pub file_systems: Vec<FileSystemTrust>,
     /// When a file counts as changed while it was read.
     pub files_changed: Changed,
     /// Read fifos and devices as if they were files.

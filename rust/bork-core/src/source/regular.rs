@@ -35,10 +35,9 @@ impl<S: ChunkSink> Worker<'_, S> {
     pub(super) fn file(&mut self, subject: &Subject<'_>, stat: Option<Stat>, out: &mut UnitResult) -> Result<u8, Stop> {
         let old = self.previous_item(subject);
         if let (Some(stat), Some((old_item, body))) = (&stat, &old) {
-            let unchanged =
-                compare(self.shared.options.files_cache, stat, old_item, self.shared.options.previous_start);
+            let unchanged = compare(self.files_cache(subject), stat, old_item, self.shared.options.previous_start);
             if unchanged != Unchanged::No && stat.is_file() && self.reuse(&old_item.content) {
-                let whole = unchanged == Unchanged::Whole && self.is_whole(stat, old_item);
+                let whole = unchanged == Unchanged::Whole && self.is_whole(subject, stat, old_item);
                 return Ok(self.unchanged(subject, stat, old_item, whole.then_some(body), out));
             }
         }

@@ -7,7 +7,7 @@ use super::status::Status;
 use crate::identify::SourceKeys;
 use crate::problem::{Problem, ProblemKind};
 use crate::seam::{ChunkSink, Stop};
-use crate::walk::{Body, Unit};
+use crate::walk::{Body, MetFileSystem, Unit};
 use bork_format::item::{Content, Item, LISTS_MAX, Link};
 use bork_format::node::BODY_LENGTH_MAX;
 use crossbeam_channel::{Receiver, RecvTimeoutError, Sender, TryRecvError, TrySendError, bounded};
@@ -57,6 +57,8 @@ pub struct UnitResult {
     pub problems: Vec<(Vec<u8>, Problem)>,
     /// Regular files.
     pub files: u64,
+    /// File systems that were met here first.
+    pub met: Vec<MetFileSystem>,
 }
 
 /// A unit in work.

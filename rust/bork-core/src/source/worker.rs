@@ -1,7 +1,8 @@
 //! A worker: turns units into items.
 
-use super::change::{Unchanged, compare};
+use super::change::{FilesCache, Unchanged, compare};
 use super::file::{Draft, FileJob, LargeReader, ReadFault, Task};
+use super::options::{FileSystemTrust, SourceOptions};
 use super::shared::{BodyBytes, Shared, UnitResult, UnitState};
 use super::status::Status;
 use crate::chunker::Chunker;
@@ -46,12 +47,21 @@ impl Subject<'_> {
     pub(super) fn shown(&self) -> Vec<u8> {
         self.entry.dir.shown(self.name.to_bytes())
     }
+
+    /// How far its file system is to be trusted, if it is one of the list.
+    pub(super) fn trust(&self, options: &SourceOptions) -> Option<FileSystemTrust> {
+        let dir = match &self.entry.kind {
+            EntryKind::Directory(dir) => dir,
+            _ => &self.entry.dir,
+        };
+        options.file_systems.get(usize::from(dir.class?)).copied()
+    }
 }
 
 impl<'a, S: ChunkSink> Worker<'a, S> {
-    /// A worker with its own sink, which asks this machine for the names of users and groups.
+    /// A worker with its own sink, which gets the names of users and groups from where the options say.
     pub fn new(shared: &'a Shared<S>, sink: S) -> Self {
-        Worker::with_names(shared, sink, NameCache::from_system())
+        Worker::with_names(shared, sink, NameCache::new(shared.options.names.clone()))
     }
 
     /// A worker that gets names from `names`.
@@ -93,9 +103,9 @@ impl<'a, S: ChunkSink> Worker<'a, S> {
         Ok(self.sink)
     }
 
-    fn unit(&mut self, unit: Unit) -> Result<(), Stop> {
+    fn unit(&mut self, mut unit: Unit) -> Result<(), Stop> {
         let state = UnitState::new(unit.sequence, unit.entries.len());
-        let mut local = UnitResult::default();
+        let mut local = UnitResult { met: std::mem::take(&mut unit.met), ..UnitResult::default() };
         for (slot, entry) in unit.entries.iter().enumerate() {
             if self.shared.is_stopped() {
                 return Err(Stop);
@@ -206,9 +216,14 @@ impl<'a, S: ChunkSink> Worker<'a, S> {
         if options.exclude_nodump && stat.nodump {
             return b'x';
         }
+        if stat.is_device() && stat.rdev == (0, 0) && subject.trust(options).is_some() {
+            let message = "this file system does not tell the number of the device, which is left out";
+            out.problems.push((subject.shown(), Problem::new(ProblemKind::Metadata, message)));
+            return b'E';
+        }
         let old = self.previous_item(subject);
         match &old {
-            Some((old, body)) if self.is_whole(stat, old) => {
+            Some((old, body)) if self.is_whole(subject, stat, old) => {
                 subject.unit.fill(subject.slot, subject.path(), BodyBytes::Kept(body.clone()), 0);
             }
             _ => {
@@ -240,13 +255,20 @@ impl<'a, S: ChunkSink> Worker<'a, S> {
         Some((Item::decode(body.bytes()).ok()?, body.clone()))
     }
 
-    /// Whether the old body says all that a new one would say.
-    pub(super) fn is_whole(&mut self, stat: &Stat, old: &Item) -> bool {
+    /// Which values must be equal for a file to count as unchanged.
+    pub(super) fn files_cache(&self, subject: &Subject<'_>) -> FilesCache {
         let options = &self.shared.options;
-        let kept = options.metadata.atime == old.atime.is_some()
+        subject.trust(options).map_or(options.files_cache, |trust| trust.files_cache)
+    }
+
+    /// Whether the old body says all that a new one would say.
+    pub(super) fn is_whole(&mut self, subject: &Subject<'_>, stat: &Stat, old: &Item) -> bool {
+        let options = &self.shared.options;
+        let kept = subject.trust(options).is_none_or(|trust| trust.ctime)
+            && options.metadata.atime == old.atime.is_some()
             && options.metadata.ctime == old.ctime.is_some()
             && !options.metadata.atime;
-        kept && compare(options.files_cache, stat, old, options.previous_start) == Unchanged::Whole
+        kept && compare(self.files_cache(subject), stat, old, options.previous_start) == Unchanged::Whole
             && self.names_match(stat, old, options.metadata.numeric_ids)
     }
 

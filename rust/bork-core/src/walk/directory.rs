@@ -26,12 +26,14 @@ pub struct Dir {
     pub path: Vec<u8>,
     /// Path on the machine as the user named it: what messages and lists show, and what patterns see.
     pub source: Vec<u8>,
+    /// Which file system of [`super::FileSystems`] it lies on.
+    pub class: Option<u8>,
 }
 
 impl Dir {
     /// Wraps an open directory.
-    pub fn new(fd: OwnedFd, path: Vec<u8>, source: Vec<u8>) -> Self {
-        Dir { fd, path, source }
+    pub fn new(fd: OwnedFd, path: Vec<u8>, source: Vec<u8>, class: Option<u8>) -> Self {
+        Dir { fd, path, source, class }
     }
 
     /// Opens `name` in `parent`, not following a symbolic link. Access times are not touched where permitted.

@@ -6,12 +6,14 @@
 //! one, and a bounded number of units. Directories are opened relative to their parents and never by path.
 
 mod directory;
+mod filesystem;
 mod join;
 mod pseudo;
 mod roots;
 mod walker;
 
 pub use directory::{Dir, NameKind, Names};
+pub use filesystem::{FileSystems, MetFileSystem, class_of, describe};
 pub use join::{Body, Join};
 pub use roots::{Root, RootError, RootKind, sort_roots};
 pub use walker::{Entry, EntryKind, UNIT_ENTRIES_MAX, Unit, WalkOptions, Walker};

@@ -1,9 +1,11 @@
 //! The walker: one thread that turns roots into a sequence of units.
 
 use super::directory::{Dir, NameKind, Names};
+use super::filesystem::{FileSystems, MetFileSystem, describe};
 use super::join::{Body, Join};
-use super::pseudo::is_pseudo;
+use super::pseudo::{is_pseudo, is_remote_pseudo};
 use super::roots::{Root, RootKind};
+use crate::fence;
 use crate::pattern::{Decision, Matcher};
 use crate::problem::{Problem, ProblemKind};
 use crate::seam::Previous;
@@ -11,10 +13,10 @@ use crate::stat::{stat_at, stat_fd};
 use bork_format::item::TYPE_DIRECTORY;
 use bork_format::node::check_path;
 use rustix::fs::{CWD, Mode, OFlags, openat};
-use rustix::io::Errno;
 use std::collections::BTreeMap;
 use std::ffi::{CStr, CString};
 use std::io;
+use std::os::fd::{AsFd, OwnedFd};
 use std::sync::Arc;
 
 /// Most entries of one unit: enough to make hand-overs cheap, few enough to spread a directory over workers.
@@ -37,6 +39,10 @@ pub struct WalkOptions {
     pub skip: Vec<(u64, u64)>,
     /// Patterns.
     pub matcher: Matcher,
+    /// The foreign root in which paths to read have their meaning; `None`: this machine's.
+    pub base: Option<OwnedFd>,
+    /// File systems that the backup wants to know of.
+    pub file_systems: FileSystems,
 }
 
 /// How a worker is to treat an entry.
@@ -71,6 +77,8 @@ pub struct Unit {
     pub sequence: u64,
     /// At most [`UNIT_ENTRIES_MAX`].
     pub entries: Vec<Entry>,
+    /// File systems that were met here first.
+    pub met: Vec<MetFileSystem>,
     names: Vec<u8>,
 }
 
@@ -148,29 +156,31 @@ impl<P: Previous> Walker<P> {
         let (parent, name) = split(&root.source);
         let (parent, name) = if root.stored.is_empty() { (&root.source[..], &b""[..]) } else { (parent, name) };
         let stored_parent = if root.stored.is_empty() { &b""[..] } else { split_stored(&root.stored) };
-        let opened = CString::new(if parent.is_empty() { b"." } else { parent })
-            .map_err(|_| Errno::INVAL)
-            .and_then(|path| openat(CWD, path, OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC, Mode::empty()));
+        let opened = self.open_parent(parent);
         let shown_parent = if parent == b"." { Vec::new() } else { parent.to_vec() };
         // A parent that cannot be opened is reported at the root's own path, through an entry without a place.
-        let (dir, failure) = match opened {
-            Ok(fd) => (Arc::new(Dir::new(fd, stored_parent.to_vec(), shown_parent)), None),
+        let (mut dir, failure) = match opened {
+            Ok(fd) => (Dir::new(fd, stored_parent.to_vec(), shown_parent, None), None),
             Err(error) => {
                 let Ok(here) = openat(CWD, c".", OFlags::PATH | OFlags::CLOEXEC, Mode::empty()) else { return };
-                let dir = Dir::new(here, stored_parent.to_vec(), shown_parent);
-                (Arc::new(dir), Some(Problem::from_io("open", error)))
+                let dir = Dir::new(here, stored_parent.to_vec(), shown_parent, None);
+                (dir, Some(Problem::from_io("open", error)))
             }
         };
         let Ok(name) = CString::new(name) else { return };
         let stat = if name.is_empty() { stat_fd(dir.fd()) } else { stat_at(dir.fd(), &name) };
         let failure = failure.or_else(|| stat.as_ref().err().map(|error| Problem::of_io("stat", error)));
         if let Some(problem) = failure {
-            unit.push(&dir, &name, EntryKind::Failed(problem), None);
+            unit.push(&Arc::new(dir), &name, EntryKind::Failed(problem), None);
             return;
         }
         let (device, is_directory) =
             stat.map_or((0, false), |stat| (stat.device, stat.mode & 0o170_000 == TYPE_DIRECTORY));
         self.root_device = device;
+        if !is_directory {
+            dir.class = self.classify(&dir, device, unit);
+        }
+        let dir = Arc::new(dir);
         let kind = if is_directory { NameKind::Directory } else { NameKind::Other };
         self.visit(&dir, &name, kind, device, false, unit);
         if root.kind == RootKind::Entry {
@@ -178,10 +188,32 @@ impl<P: Previous> Walker<P> {
         }
     }
 
+    /// Opens the directory that holds a root. Links in the way to it are followed.
+    fn open_parent(&self, path: &[u8]) -> io::Result<OwnedFd> {
+        let path = if path.is_empty() { b"." } else { path };
+        match &self.options.base {
+            Some(base) => fence::pin(base.as_fd(), path, OFlags::DIRECTORY),
+            None => Ok(openat(CWD, path, OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC, Mode::empty())?),
+        }
+    }
+
+    /// Which file system of the list a directory lies on. What is met for the first time goes with the unit.
+    fn classify(&mut self, dir: &Dir, device: u64, unit: &mut Unit) -> Option<u8> {
+        let is_new = !self.options.file_systems.knows(device);
+        let class = self.options.file_systems.class(dir.fd(), device)?;
+        if is_new {
+            unit.met.push(describe(dir.fd(), dir.shown(b""), class, device));
+        }
+        Some(class)
+    }
+
     /// An inner root that the walk did not come to: reported if it is not there, else a pattern left it out.
     fn miss(&mut self, root: &Root, unit: &mut Unit) {
-        let is_there = CString::new(root.source.clone())
-            .is_ok_and(|path| rustix::fs::statat(CWD, path, rustix::fs::AtFlags::SYMLINK_NOFOLLOW).is_ok());
+        let (parent, name) = split(&root.source);
+        let is_there = self.open_parent(parent).is_ok_and(|parent| {
+            let name = if name.is_empty() { b"." } else { name };
+            rustix::fs::statat(&parent, name, rustix::fs::AtFlags::SYMLINK_NOFOLLOW).is_ok()
+        });
         if !is_there {
             self.start_root(root, unit);
         }
@@ -236,11 +268,11 @@ impl<P: Previous> Walker<P> {
         let opened = Dir::open_at(dir.fd(), if name.is_empty() { c"." } else { name }).and_then(|fd| {
             // The root of relative paths has no name in front of theirs.
             let shown = if name.is_empty() { dir.source.clone() } else { dir.shown(name.to_bytes()) };
-            let child = Arc::new(Dir::new(fd, stored, shown));
+            let child = Dir::new(fd, stored, shown, dir.class);
             let stat = stat_fd(child.fd())?;
             Ok((child, stat))
         });
-        let (child, stat) = match opened {
+        let (mut child, stat) = match opened {
             Ok(opened) => opened,
             Err(error) => return self.unreadable(dir, name, &error, excluded, unit),
         };
@@ -249,6 +281,10 @@ impl<P: Previous> Walker<P> {
         }
         let child_device = stat.device;
         let other_device = device.is_some_and(|device| child_device != device);
+        if is_root || other_device {
+            child.class = self.classify(&child, child_device, unit);
+        }
+        let child = Arc::new(child);
         let stays_empty = !is_root
             && other_device
             && ((self.options.one_file_system && child_device != self.root_device) || is_pseudo(child.fd()));
@@ -260,6 +296,9 @@ impl<P: Previous> Walker<P> {
                 Names::default()
             }
         };
+        if child.class.is_some() && !is_root && is_remote_pseudo(&names) {
+            names = Names::default();
+        }
         let tags = self.tags(&child, &names);
         if !tags.is_empty() {
             if excluded || !self.options.keep_exclude_tags {
@@ -303,7 +342,7 @@ fn start_stdin(root: &Root, unit: &mut Unit) {
     let name = CString::new(name.strip_prefix(b"/").unwrap_or(name));
     let here = openat(CWD, c".", OFlags::PATH | OFlags::CLOEXEC, Mode::empty());
     if let (Ok(name), Ok(here)) = (name, here) {
-        let dir = Arc::new(Dir::new(here, parent.to_vec(), parent.to_vec()));
+        let dir = Arc::new(Dir::new(here, parent.to_vec(), parent.to_vec(), None));
         unit.push(&dir, &name, EntryKind::Stdin, None);
     }
 }

@@ -16,8 +16,10 @@
 mod attributes;
 mod directory;
 mod entries;
+mod links;
 mod special;
 
+use std::collections::HashMap;
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, Once, PoisonError};
@@ -33,6 +35,7 @@ use crate::metadata::NameCache;
 use crate::problem::{Problem, ProblemKind, printable};
 pub use directory::Directory;
 pub use entries::set_length;
+use links::LinkAttributes;
 
 /// Which attributes to restore. The default is all of them, with ids by name.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -74,12 +77,22 @@ struct Context {
     has_openat2: AtomicBool,
     open_directories: AtomicUsize,
     names: Mutex<NameCache>,
+    /// File systems on which the attributes of a link may be those of its target, by their numbers of `statfs(2)`.
+    suspects: Vec<u32>,
+    /// By device number.
+    link_attributes: Mutex<HashMap<u64, LinkAttributes>>,
     problems: Mutex<Vec<(Vec<u8>, Problem)>>,
 }
 
 impl Writer {
     /// A writer that maps names to ids with `names`: this machine's, or those of a foreign root.
     pub fn new(options: Options, names: NameCache) -> Self {
+        Writer::suspecting(options, names, Vec::new())
+    }
+
+    /// As [`Writer::new`]. `suspects`: file systems, by their numbers of `statfs(2)`, on which setting the owner and the
+    /// times of a symbolic link may set those of its target. Where a test shows that it does, these are left out.
+    pub fn suspecting(options: Options, names: NameCache, suspects: Vec<u32>) -> Self {
         let privileged = rustix::thread::capabilities(None).map_or_else(
             |_| rustix::process::geteuid().is_root(),
             |sets| sets.effective.contains(CapabilitySet::CHOWN),
@@ -97,6 +110,8 @@ impl Writer {
             has_openat2: AtomicBool::new(true),
             open_directories: AtomicUsize::new(0),
             names: Mutex::new(names),
+            suspects,
+            link_attributes: Mutex::default(),
             problems: Mutex::default(),
         }))
     }

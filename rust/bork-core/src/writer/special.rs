@@ -12,6 +12,7 @@ use rustix::io::Errno;
 
 use super::attributes::{self, Handle, Leftovers};
 use super::directory::{Directory, race};
+use super::links::LinkAttributes;
 use super::{Writer, check_name};
 use crate::problem::{Problem, ProblemKind};
 use crate::stat::stat_fd;
@@ -54,11 +55,35 @@ impl Writer {
         if stat.file_type() != item.file_type() || stat.links != 1 {
             return Err(race(name));
         }
+        if stat.file_type() == TYPE_SYMLINK && !self.may_set_attributes(dir, name, stat.device, item) {
+            return Ok(());
+        }
         let handle = Handle::Pinned { fd: pinned.as_fd(), dir: dir.fd(), name };
         let leftovers = if dir.inherits_acl { Leftovers::Acl } else { Leftovers::Nothing };
         let problems = attributes::apply(&self.0, &handle, item, leftovers);
         self.0.report(&dir.path_of(name), problems);
         Ok(())
+    }
+}
+
+impl Writer {
+    /// Whether the attributes of a link are its own on this file system. If not, that is reported once.
+    fn may_set_attributes(&self, dir: &Directory, name: &[u8], device: u64, item: &Item) -> bool {
+        let (answer, is_new) = self.0.link_attributes(dir.fd(), device);
+        if answer == LinkAttributes::Settable {
+            return true;
+        }
+        let mut problems = Vec::new();
+        if is_new {
+            let message = "owners and times of symbolic links are left out on this file system, \
+                           where setting them would change what the links point to";
+            problems.push(Problem::new(ProblemKind::Metadata, message));
+        }
+        if self.0.options.xattrs && !item.xattrs.is_empty() {
+            problems.push(Problem::new(ProblemKind::Metadata, "the attributes of this link are left out"));
+        }
+        self.0.report(&dir.path_of(name), problems);
+        false
     }
 }
 

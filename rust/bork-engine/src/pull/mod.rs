@@ -227,7 +227,9 @@ fn options(chunker: ChunkerParams, lines: Option<LineFormat>, dry_run: bool) -> 
         FilesCache { ctime: false, mtime: false, size: false, inode: false, rechunk: false, disabled: true };
     SourceOptions {
         metadata: MetadataOptions::default(),
+        names: None,
         files_cache,
+        file_systems: Vec::new(),
         files_changed: Changed::Disabled,
         read_special: false,
         exclude_nodump: false,

@@ -168,7 +168,7 @@ impl Resolver {
             (problem.path, Problem::new(KINDS[problem.kind.min(KINDS.len() - 1)], words(&problem.message)))
         });
         let problems = problems.collect();
-        Ok(UnitResult { sequence, items, statuses, links: unit.links, problems, files: unit.files })
+        Ok(UnitResult { sequence, items, statuses, links: unit.links, problems, files: unit.files, met: Vec::new() })
     }
 
     /// The next path must come after the last one, and lie below or above a root.

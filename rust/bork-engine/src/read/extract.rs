@@ -9,7 +9,7 @@ use super::restore::{FileState, Names, Use, work};
 use super::strip;
 use crate::error::EngineError;
 use crate::objects::{ObjectReader, missing};
-use crate::port::guard;
+use crate::port::{Event, guard};
 use crate::tree::is_below;
 use bork_core::metadata::{NameCache, flags};
 use bork_core::problem::{Problem, ProblemKind};
@@ -63,13 +63,18 @@ pub fn run(reading: &Arc<Reading>, target: Option<&Path>) -> Result<(), Stop> {
         workers.push(thread.map_err(|error| internal(reading, &error))?);
     }
     drop(task_queue);
-    let writer = target.map(|_| Writer::new(reading.plan.write, NameCache::from_system()));
+    let plan = &reading.plan;
+    let names = NameCache::new(plan.names.clone());
+    let writer = target.map(|_| Writer::suspecting(plan.write, names, plan.file_systems.clone()));
     let places = match (&writer, target) {
         (Some(writer), Some(target)) => Some(Places::new(writer.clone(), target).map_err(|problem| {
             reading.port.fail(EngineError::Plan(format!("{}: {}", target.display(), problem.message)))
         })?),
         _ => None,
     };
+    if let Some(met) = places.as_ref().and_then(|places| places.met(&plan.file_systems)) {
+        reading.port.emit(Event::FileSystem(met))?;
+    }
     let mut extract = Extract {
         reading: Arc::clone(reading),
         places,

@@ -19,6 +19,7 @@ use crate::error::EngineError;
 use crate::index::ChunkIndex;
 use crate::port::{Outcome, Port};
 use crate::secrets::Keys;
+use bork_core::metadata::NameTables;
 use bork_core::pattern::ItemFilter;
 use bork_core::seam::Stop;
 use bork_core::source::LineFormat;
@@ -61,6 +62,10 @@ pub struct ReadPlan {
     pub mode: Mode,
     /// Which attributes are restored.
     pub write: WriteOptions,
+    /// Names of users and groups from a foreign root; `None`: those of this machine.
+    pub names: Option<Arc<NameTables>>,
+    /// File systems that are told of when the target lies on one, and on which the attributes of links are tested.
+    pub file_systems: Vec<u32>,
     /// Leave out runs of zeros when writing.
     pub sparse: bool,
     /// Print the path of each item.

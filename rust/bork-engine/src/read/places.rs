@@ -2,6 +2,8 @@
 
 use crate::tree::is_below;
 use bork_core::problem::{Problem, ProblemKind};
+use bork_core::stat::stat_fd;
+use bork_core::walk::{MetFileSystem, class_of, describe};
 use bork_core::writer::{Directory, Writer};
 use bork_format::item::Item;
 use std::path::{Path, PathBuf};
@@ -36,6 +38,13 @@ impl Places {
     pub fn new(writer: Writer, target: &Path) -> Result<Self, Problem> {
         let root = writer.open_root(target)?;
         Ok(Places { writer, target: target.to_path_buf(), root, path: Vec::new(), open: Vec::new() })
+    }
+
+    /// What the file system of the target has, if it is one of these.
+    pub fn met(&self, file_systems: &[u32]) -> Option<MetFileSystem> {
+        let class = class_of(file_systems, self.root.fd())?;
+        let device = stat_fd(self.root.fd()).map_or(0, |stat| stat.device);
+        Some(describe(self.root.fd(), b".".to_vec(), class, device))
     }
 
     /// The target gets the attributes of the root of the archive, which comes first: nothing else is open yet.

@@ -103,6 +103,8 @@ def _options(invocation: Invocation, name: str, now: datetime | None, feeder: Fe
     from_command = given.flag("content_from_command")
     lists_paths = given.flag("paths_from_stdin") or given.flag("paths_from_command")
     arguments = [] if from_command or lists_paths else invocation.rules.roots + invocation.paths()
+    root = given.optional("root")
+    read = paths.root if root is None else paths.root_inside
     descriptor = feeder.descriptor if feeder is not None else 0
     stdin = None
     if from_command or "-" in arguments:
@@ -111,7 +113,8 @@ def _options(invocation: Invocation, name: str, now: datetime | None, feeder: Fe
     delimiter = cast("bytes | None", given.get("paths_delimiter"))
     return CreateOptions(
         archive=ArchiveName(name),
-        roots=tuple(Root(*paths.root(path)) for path in arguments if path != "-"),
+        roots=tuple(Root(*read(path)) for path in arguments if path != "-"),
+        root=root,
         hostname=invocation.environment.hostname(),
         username=invocation.environment.username(),
         cwd=created.working_directory(),
@@ -124,7 +127,7 @@ def _options(invocation: Invocation, name: str, now: datetime | None, feeder: Fe
         before_commit=None if feeder is None else feeder.finish,
         lines=invocation.item_lines(),
         exclude_if_present=tuple(os.fsencode(tag) for tag in given.texts("exclude_if_present")),
-        files_cache=given.text("files_cache"),
+        files_cache=given.optional("files_cache"),
         files_changed=cast("Literal['ctime', 'mtime', 'disabled']", given.text("files_changed")),
         compression=Compression(*cast("tuple[Any, ...]", given["compression"])),
         **created.chunker(cast("values.Gear | values.Fixed | None", given.get("chunker_params"))),

@@ -27,6 +27,13 @@ COMMAND = Command(
         Positional("paths", "PATH", "path", "paths to extract; patterns are supported", "*"),
     ),
     (
+        Option(
+            ("--root",),
+            "root",
+            "extract into DIR, a foreign root, whose etc/passwd and etc/group name the owners",
+            "DIR",
+            once=True,
+        ),
         Option(("--list",), "output_list", "output verbose list of items (files, dirs, ...)"),
         Option(("-n", "--dry-run"), "dry_run", "do not actually change any files"),
         Option(
@@ -46,8 +53,9 @@ COMMAND = Command(
     (exclusion_group(STRIP_COMPONENTS),),
     may_bypass_lock=True,
     epilog="""\
-Everything is written below the current directory; no archive can write outside of it. PATH is a path prefix (pp:)
-unless it names another style, see "bork help patterns". A PATH that matches nothing is reported: exit code 1.""",
+Everything is written below the current directory, or that of --root; no archive can write outside of it. PATH is a
+path prefix (pp:) unless it names another style, see "bork help patterns". A PATH that matches nothing is reported: exit
+code 1.""",
 )
 
 
@@ -55,6 +63,9 @@ def run(invocation: Invocation) -> None:
     given = invocation.values
     if given.flag("stdout") and given.flag("dry_run"):
         invocation.fail("--stdout and --dry-run exclude each other")
+    root = given.optional("root")
+    if root is not None and given.flag("stdout"):
+        invocation.fail("--root and --stdout exclude each other")
     location = invocation.location()
     assert location.archive is not None
     patterns, paths = tuple(invocation.rules.patterns), path_arguments(invocation.paths())
@@ -65,7 +76,8 @@ def run(invocation: Invocation) -> None:
     options = extract.ExtractOptions(
         patterns=patterns,
         paths=paths,
-        target=os.curdir,
+        target=os.curdir if root is None else root,
+        foreign=root is not None,
         to="nowhere" if given.flag("dry_run") else "stdout" if given.flag("stdout") else "files",
         strip_components=given.number("strip_components"),
         sparse=given.flag("sparse"),

@@ -39,7 +39,7 @@ _PULL = (
 _LOCAL = frozenset(
     (
         *("stdin_name", "stdin_user", "stdin_group", "stdin_mode", "content_from_command"),
-        *("paths_from_stdin", "paths_from_command", "paths_delimiter", "sparse"),
+        *("paths_from_stdin", "paths_from_command", "paths_delimiter", "sparse", "root"),
     )
 )
 
