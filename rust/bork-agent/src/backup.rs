@@ -4,7 +4,6 @@ use crate::link::{LeafQueue, Leaves, Link, leaf_queue};
 use crate::options::{chunker, compression, matcher, source};
 use crate::sink::{Sent, SinkContext, WireSink};
 use bork_core::identify::SourceKeys;
-use bork_core::metadata::NameCache;
 use bork_core::seam::{NoPrevious, Previous, Stop};
 use bork_core::source::{BodyBytes, Shared, Task, UnitResult, WINDOW_UNITS, Worker};
 use bork_core::walk::{FileSystems, Root, RootKind, Unit, WalkOptions, Walker, sort_roots};
@@ -12,7 +11,6 @@ use bork_format::codec::{Writer, put_varint};
 use bork_format::pull::{Entry, FrameKind, PROBLEM_KINDS, Plan, Problem, Status, Unit as WireUnit};
 use crossbeam_channel::{Receiver, Sender, bounded};
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::path::Path;
 use std::sync::atomic::Ordering;
 use std::sync::{Arc, OnceLock};
 use std::thread::{Scope, ScopedJoinHandle};
@@ -122,7 +120,7 @@ impl<'scope> Threads<'scope, '_> {
 
     fn worker(&self, sink: WireSink) -> ScopedJoinHandle<'scope, ()> {
         let shared = Arc::clone(self.shared);
-        self.spawn(move || Worker::with_names(&shared, sink, names()).run().map(drop))
+        self.spawn(move || Worker::new(&shared, sink).run().map(drop))
     }
 
     fn walker<P: Previous + 'scope>(
@@ -175,19 +173,6 @@ impl<'scope> Threads<'scope, '_> {
             Ok(())
         });
     }
-}
-
-/// The users and groups of this machine's files: a static program cannot ask the C library's services.
-fn names() -> NameCache {
-    static FILES: OnceLock<(Vec<u8>, Vec<u8>)> = OnceLock::new();
-    let read = |path: &str| std::fs::read(Path::new(path)).unwrap_or_default();
-    let (passwd, group) = FILES.get_or_init(|| (read("/etc/passwd"), read("/etc/group")));
-    NameCache::from_files(passwd, group)
-}
-
-/// Reads the names before the fences go up.
-pub fn prepare_names() {
-    drop(names());
 }
 
 fn send<T>(channel: &Sender<T>, mut value: T, link: &Link) -> Result<(), Stop> {

@@ -2,11 +2,12 @@
 
 use bork_core::chunker::ChunkerParams;
 use bork_core::compress::CompressionSpec;
-use bork_core::metadata::MetadataOptions;
+use bork_core::metadata::{MetadataOptions, NameTables};
 use bork_core::pattern::{Action, Matcher, Style};
 use bork_core::source::{Changed, FilesCache, LineFormat, SourceOptions};
 use bork_format::pack::Codec;
 use bork_format::pull::{Chunking, Plan};
+use std::sync::{Arc, OnceLock};
 
 /// How content is cut.
 pub fn chunker(plan: &Plan) -> Result<ChunkerParams, String> {
@@ -48,6 +49,14 @@ pub fn matcher(plan: &Plan) -> Result<Matcher, String> {
     Matcher::new(patterns.collect::<Result<_, _>>()?).map_err(|error| error.to_string())
 }
 
+/// The users and groups of this machine's files: a static program cannot ask the C library's services. Read once, and
+/// for the first time before the fences go up.
+pub fn names() -> Arc<NameTables> {
+    static TABLES: OnceLock<Arc<NameTables>> = OnceLock::new();
+    let read = |path: &str| std::fs::read(path).unwrap_or_default();
+    Arc::clone(TABLES.get_or_init(|| Arc::new(NameTables::parse(&read("/etc/passwd"), &read("/etc/group")))))
+}
+
 /// What is read and how.
 pub fn source(plan: &Plan, chunker: ChunkerParams) -> SourceOptions {
     let cache = |bit: usize| plan.files_cache >> bit & 1 == 1;
@@ -61,7 +70,7 @@ pub fn source(plan: &Plan, chunker: ChunkerParams) -> SourceOptions {
             birthtime: plan.has("birthtime"),
             numeric_ids: plan.has("numeric_ids"),
         },
-        names: None,
+        names: Some(names()),
         file_systems: Vec::new(),
         files_cache: FilesCache {
             ctime: cache(0),

@@ -1,10 +1,11 @@
 //! One session on standard input and output.
 
 use crate::arguments::Arguments;
-use crate::backup::{Backup, prepare_names};
+use crate::backup::Backup;
 use crate::confine;
 use crate::fence::Fence;
 use crate::link::{Link, greet, read_frame};
+use crate::options::names;
 use crate::outbox::Limits;
 use bork_format::item::Time;
 use bork_format::pull::{FrameKind, Hello, Plan, put_frame};
@@ -19,7 +20,7 @@ pub fn serve(arguments: &Arguments) -> Result<(), String> {
     let mut input = descriptor(io::stdin().as_fd())?;
     let mut output = descriptor(io::stdout().as_fd())?;
     let fence = Fence::new(&arguments.read, &arguments.write)?;
-    prepare_names();
+    drop(names());
     let mut first = Vec::new();
     greet(&mut first).map_err(|error| error.to_string())?;
     put_frame(&mut first, FrameKind::Hello, &hello(arguments, &fence).encode());

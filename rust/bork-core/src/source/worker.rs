@@ -61,12 +61,8 @@ impl Subject<'_> {
 impl<'a, S: ChunkSink> Worker<'a, S> {
     /// A worker with its own sink, which gets the names of users and groups from where the options say.
     pub fn new(shared: &'a Shared<S>, sink: S) -> Self {
-        Worker::with_names(shared, sink, NameCache::new(shared.options.names.clone()))
-    }
-
-    /// A worker that gets names from `names`.
-    pub fn with_names(shared: &'a Shared<S>, sink: S, names: NameCache) -> Self {
         let chunker = Chunker::new(shared.options.chunker, &shared.keys.chunker);
+        let names = NameCache::new(shared.options.names.clone());
         Worker { shared, sink, names, chunker, scratch: Vec::new() }
     }
 
