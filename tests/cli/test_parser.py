@@ -248,6 +248,7 @@ BORG_OPTIONS = {
     "rename": "",
     # Borg takes the beginning of an option for the whole, so that --restrict-to-repo is in its documentation.
     "serve": "--restrict-to-path --restrict-to-repository --restrict-to-repo --append-only --storage-quota",
+    "status": "--config --json --prometheus --refresh",  # of Bork alone
     "version": "",
     "with-lock": "",
 }

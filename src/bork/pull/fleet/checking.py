@@ -48,8 +48,8 @@ def check(
 ) -> Iterator[Finding]:
     """Try one thing after the other; what depends on something that failed is left out.
 
-    ``open_repository`` opens it with its key and says what it is; it raises BorkError. ``local_repository``: its path if
-    it is on this machine. ``needs_bytes``: what the last archive has added.
+    ``open_repository`` opens it with its key and says what it is; it raises BorkError. ``local_repository``: its path
+    if it is on this machine. ``needs_bytes``: what the last archive has added.
     """
     yield from _check_host(host, probe)
     try:

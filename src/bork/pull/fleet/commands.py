@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, NamedTuple
 if TYPE_CHECKING:
     from bork.pull.fleet.hosts import Host
 
+SSH = "ssh"
 PULL, PRUNE, COMPACT = "pull", "prune", "compact"
 
 # What names a passphrase. If the configuration does, the environment of this process does not.
@@ -29,7 +30,7 @@ def pull(host: Host, rsh: str, *, show_progress: bool) -> Step:
     words = [PULL, "--log-json", "--json", "--quick-stats"]
     if show_progress:
         words.append("--progress")
-    if host.ssh_options:
+    if host.ssh_options or rsh != SSH:
         words.append(f"--rsh={ssh(host, rsh)}")
     words += [*host.options, "--", *host.sources(), f"{host.repository}::{host.archive}"]
     return Step(PULL, tuple(words))

@@ -23,10 +23,51 @@ ADDED, THERE, REPLACED = "added", "there", "replaced"
 TIMEOUT_S = 600.0  # somebody may have to type a password
 WORDS_MAX = 300
 
-# For any shell of POSIX, started by any login shell: no single quotes, no line ends. A key that is in the file without
-# a command that reads only is not touched: sshd would let it in by that line, so adding ours would restrict nothing.
-# Appending is one write; replacing is a copy with the same mode and owner that is renamed.
-SCRIPT = 'umask 077; LC_ALL=C; export LC_ALL; say() { echo "bork-setup: $1"; }; fail() { say "failed $1"; exit 1; }; IFS= read -r blob; IFS= read -r line; if [ -z "$blob" ] || [ -z "$line" ]; then fail "to read the line"; fi; dir="$HOME/.ssh"; file="$dir/authorized_keys"; lock="$dir/.bork-setup"; mkdir -p "$dir" || fail "to make $dir"; mkdir "$lock" 2>/dev/null || fail "since another setup is at work; if not, remove $lock"; trap "rmdir \\"$lock\\"" EXIT; trap "exit 1" HUP INT TERM; if [ -L "$file" ]; then file=$(readlink -f "$file"); fi; if [ -e "$file" ]; then :; else : > "$file" || fail "to make $file"; fi; same=; old=; other=; while IFS= read -r each || [ -n "$each" ]; do case "$each" in \\#*) ;; *"$blob"*) if [ "$each" = "$line" ]; then same=1; else case "$each" in *command=*serve\\ --read*) old=1;; *) other=1;; esac; fi;; esac; done < "$file"; if [ -n "$other" ]; then say other; elif [ -n "$old" ]; then new=$(mktemp "$file.XXXXXX") && cp -p "$file" "$new" || fail "to copy $file"; { while IFS= read -r each || [ -n "$each" ]; do case "$each" in \\#*) printf "%s\\n" "$each";; *"$blob"*) ;; *) printf "%s\\n" "$each";; esac; done < "$file"; printf "%s\\n" "$line"; } > "$new" && mv -f "$new" "$file" || { rm -f "$new"; fail "to write $file"; }; say replaced; elif [ -n "$same" ]; then say there; else end=; if [ -n "$(tail -c 1 "$file")" ]; then end=1; fi; printf "${end:+\\n}%s\\n" "$line" >> "$file" || fail "to write $file"; say added; fi'
+# For any shell of POSIX, started by any login shell: it becomes one line without single quotes. A key that is in the
+# file without a command that reads only is not touched: sshd would let it in by that line, so adding ours would
+# restrict nothing. Appending is one write; replacing is a copy with the same mode and owner that is renamed.
+_SCRIPT = r"""
+umask 077; LC_ALL=C; export LC_ALL;
+say() { echo "bork-setup: $1"; };
+fail() { say "failed $1"; exit 1; };
+IFS= read -r blob; IFS= read -r line;
+if [ -z "$blob" ] || [ -z "$line" ]; then fail "to read the line"; fi;
+dir="$HOME/.ssh"; file="$dir/authorized_keys"; lock="$dir/.bork-setup";
+mkdir -p "$dir" || fail "to make $dir";
+mkdir "$lock" 2>/dev/null || fail "since another setup is at work; if not, remove $lock";
+trap "rmdir \"$lock\"" EXIT; trap "exit 1" HUP INT TERM;
+if [ -L "$file" ]; then file=$(readlink -f "$file"); fi;
+if [ -e "$file" ]; then :; else : > "$file" || fail "to make $file"; fi;
+same=; old=; other=;
+while IFS= read -r each || [ -n "$each" ]; do
+  case "$each" in
+    \#*) ;;
+    "$line") same=1 ;;
+    *"$blob"*) case "$each" in *command=*serve\ --read*) old=1 ;; *) other=1 ;; esac ;;
+  esac;
+done < "$file";
+if [ -n "$other" ]; then say other;
+elif [ -n "$old" ]; then
+  new=$(mktemp "$file.XXXXXX") && cp -p "$file" "$new" || fail "to copy $file";
+  {
+    while IFS= read -r each || [ -n "$each" ]; do
+      case "$each" in
+        \#*) printf "%s\n" "$each" ;;
+        *"$blob"*) ;;
+        *) printf "%s\n" "$each" ;;
+      esac;
+    done < "$file";
+    printf "%s\n" "$line";
+  } > "$new" && mv -f "$new" "$file" || { rm -f "$new"; fail "to write $file"; };
+  say replaced;
+elif [ -n "$same" ]; then say there;
+else
+  end=; if [ -n "$(tail -c 1 "$file")" ]; then end=1; fi;
+  printf "${end:+\n}%s\n" "$line" >> "$file" || fail "to write $file";
+  say added;
+fi
+"""
+SCRIPT = " ".join(line.strip() for line in _SCRIPT.strip().splitlines())
 
 _NOT_OF_THE_ADMINISTRATOR = ("identityfile", "identitiesonly")
 

@@ -14,6 +14,7 @@ from bork.errors import OutputFault
 from bork.pull.fleet import state
 
 if TYPE_CHECKING:
+    from bork.pull.fleet.hosts import Host
     from bork.pull.fleet.status import HostStatus
 
 Value = float | int | bool | None
@@ -67,9 +68,7 @@ def render(hosts: Sequence[HostStatus], now: float) -> str:
         values = [(status.host, metric.value(status)) for status in sorted(hosts, key=lambda one: one.host.name)]
         lines += _head(metric.name, metric.help)
         lines += [
-            f'{PREFIX}{metric.name}{{host="{escape(host.name)}",repository="{escape(host.repository)}"}} {_number(value)}'
-            for host, value in values
-            if value is not None
+            f"{PREFIX}{metric.name}{_labels(host)} {_number(value)}" for host, value in values if value is not None
         ]
     return "\n".join([*lines, *_head("status_timestamp_seconds", "When this was written."), _line(now), ""])
 
@@ -80,6 +79,10 @@ def _head(name: str, text: str) -> list[str]:
 
 def _line(now: float) -> str:
     return f"{PREFIX}status_timestamp_seconds {_number(now)}"
+
+
+def _labels(host: Host) -> str:
+    return f'{{host="{escape(host.name)}",repository="{escape(host.repository)}"}}'
 
 
 def _number(value: float | bool) -> str:

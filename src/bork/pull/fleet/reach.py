@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import subprocess
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 
 from bork.errors import ConnectionClosedWithHint
 from bork.pull.fleet import commands
@@ -14,17 +14,21 @@ SSH_FAILED = 255  # ssh itself; every other code is of what ran there
 WORDS_MAX = 300
 
 
-def prober(rsh: str, variables: Mapping[str, str]) -> Callable[[str, Sequence[str], Sequence[str]], Probe]:
-    """A ``Prober`` that sees no versions and no rights. Under a forced command its ``true`` is not run, which is fine."""
+class SSHProber:
+    """A ``Prober`` that sees no versions and no rights. Under a forced command its ``true`` is not run: be it."""
 
-    def probe(destination: str, paths: Sequence[str], ssh_options: Sequence[str]) -> Probe:
-        words = [*commands.ssh_words(ssh_options, rsh), "--", destination, "true"]
+    def __init__(self, rsh: str, variables: Mapping[str, str]) -> None:
+        self._rsh = rsh
+        self._variables = variables
+
+    def __call__(self, destination: str, paths: Sequence[str], ssh_options: Sequence[str]) -> Probe:
+        words = [*commands.ssh_words(ssh_options, self._rsh), "--", destination, "true"]
         try:
             done = subprocess.run(
                 words,
                 stdin=subprocess.DEVNULL,
                 capture_output=True,
-                env=dict(variables),
+                env=dict(self._variables),
                 timeout=TIMEOUT_S,
                 check=False,
                 start_new_session=True,  # nobody is asked for a password: a pull could not ask, either
@@ -37,5 +41,3 @@ def prober(rsh: str, variables: Mapping[str, str]) -> Callable[[str, Sequence[st
             said = done.stderr.decode("utf-8", "backslashreplace").strip().splitlines()
             raise ConnectionClosedWithHint((said[-1] if said else "ssh ended without a word")[:WORDS_MAX])
         return Probe(has_seen_paths=False)
-
-    return probe
