@@ -95,6 +95,8 @@ def act(behaviour: str, command: str, host: str) -> int:  # noqa: C901 (one case
         case "progress":
             say({"type": "archive_progress", "original_size": 5, "deduplicated_size": 1, "nfiles": 1, "path": "a\x1bb"})
             time.sleep(0.3)
+        case _:
+            assert behaviour == "good"
     if command == "pull":
         print(document(host))
     return 0

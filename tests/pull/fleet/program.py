@@ -19,7 +19,7 @@ def _provide_pull() -> None:
     module.__dict__.update(COMMAND=Command("pull", "", arguments, command.OPTIONS), run=command.run)
     load = execute.load
     COMMANDS["pull"] = "pull"
-    execute.load = lambda name: module if name == "pull" else load(name)
+    execute.load = lambda command: module if command == "pull" else load(command)
 
 
 if "pull" not in COMMANDS:

@@ -38,7 +38,9 @@ class Scene:
     def hosts(self, *names: str, defaults: str = "", top: str = "") -> Fleet:
         """Write a configuration with these hosts, and read it."""
         tables = "".join(f"[hosts.{name}]\n" for name in names)
-        self.write(f'{top}\n[defaults]\npaths = ["/etc"]\nrepository = "{self.repositories}/{{name}}"\n{defaults}\n{tables}')
+        self.write(
+            f'{top}\n[defaults]\npaths = ["/etc"]\nrepository = "{self.repositories}/{{name}}"\n{defaults}\n{tables}'
+        )
         return self.load()
 
     def write(self, text: str) -> None:

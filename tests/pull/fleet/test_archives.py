@@ -35,7 +35,9 @@ def test_the_glob_matches_every_name_that_the_pattern_becomes(pattern: str, mome
 
 
 def test_the_glob_of_a_date_is_narrow() -> None:
-    assert host("web").glob == "web-" + "-".join(["[0-9]" * 4, "[0-9]" * 2, "[0-9]" * 2]) + "T" + ":".join(["[0-9]" * 2] * 3)
+    assert host("web").glob == "web-" + "-".join(["[0-9]" * 4, "[0-9]" * 2, "[0-9]" * 2]) + "T" + ":".join(
+        ["[0-9]" * 2] * 3
+    )
     assert not fnmatchcase("web-2-2026-11-27T02:30:00", host("web").glob)
 
 
@@ -44,7 +46,9 @@ def test_hosts_may_share_a_repository_if_their_archives_can_be_told_apart() -> N
     archives.require_distinct([host("a", "{now}", "/r1"), host("b", "{now}", "/r2")])
 
 
-@pytest.mark.parametrize("pattern", ["{now}", "{hostname}-{now}", "{name}-{uuid4}", "{name}-{now:%A}", "{name}{unixtime}"])
+@pytest.mark.parametrize(
+    "pattern", ["{now}", "{hostname}-{now}", "{name}-{uuid4}", "{name}-{now:%A}", "{name}{unixtime}"]
+)
 def test_hosts_whose_archives_cannot_be_told_apart_are_refused(pattern: str) -> None:
     with pytest.raises(ValueError, match="cannot be told apart"):
         archives.require_distinct([host("web-a", pattern), host("web", pattern)])

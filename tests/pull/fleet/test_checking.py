@@ -14,7 +14,9 @@ from bork.pull.fleet.reach import SSHProber
 WEB = Host("web", "root@web", ("/etc", "/home"), "/r", "a", "a", ssh_options=("Port=22",))
 
 
-def check(answer: Probe | BorkError, *, repository: str | BorkError = "it opens", path: str | None = None) -> list[Finding]:
+def check(
+    answer: Probe | BorkError, *, repository: str | BorkError = "it opens", path: str | None = None
+) -> list[Finding]:
     def probe(destination: str, paths: Sequence[str], ssh_options: Sequence[str]) -> Probe:
         assert (destination, paths, ssh_options) == ("root@web", ("/etc", "/home"), ("Port=22",))
         if isinstance(answer, BorkError):

@@ -80,7 +80,8 @@ def test_freshness_and_compaction_follow_from_schedule_and_retention(tmp_path: P
 @pytest.mark.parametrize(
     ("line", "place", "reason"),
     [
-        ("pahts = ['/etc']", "[hosts.web] pahts", "no such key"),
+        ("pahts = ['/etc']", "[hosts.web] pahts", "no such key here; did you mean paths"),
+        ("zzz = 1", "[hosts.web] zzz", "no such key here."),
         ("every = 6", "[hosts.web] every", "a duration"),
         ("every = '6m'", "[hosts.web] every", "'6m' is no duration"),
         ("every = '0h'", "[hosts.web] every", "no duration"),
@@ -119,7 +120,9 @@ def test_a_mistake_is_named_with_its_table_and_key(tmp_path: Path, line: str, pl
     assert reason in said
 
 
-@pytest.mark.parametrize("destination", ["-oProxyCommand=x", "root@-x", "a b", "a\\nb", "a:b", "a;b", "$(x)", "", "@", "é"])
+@pytest.mark.parametrize(
+    "destination", ["-oProxyCommand=x", "root@-x", "a b", "a\\nb", "a:b", "a;b", "$(x)", "", "@", "é"]
+)
 def test_a_destination_cannot_be_taken_for_anything_else(tmp_path: Path, destination: str) -> None:
     said = refusal(tmp_path, f'{DEFAULTS}[hosts.web]\ndestination = "{destination}"')
     assert said.startswith("[hosts.web] destination: ")

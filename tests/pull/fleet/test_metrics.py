@@ -13,9 +13,8 @@ from bork.pull.fleet.state import Good, HostState
 from bork.pull.fleet.status import HostStatus
 
 NOW = 1000.0
-_LINE = re.compile(
-    r'(?P<name>[a-z_]+)(?:\{host="(?P<host>(?:[^"\\\n]|\\["\\n])*)",repository="(?:[^"\\\n]|\\["\\n])*"\})? (?P<value>-?[0-9.e+]+)'
-)
+_TEXT = r'(?:[^"\\\n]|\\["\\n])*'  # of a label
+_LINE = re.compile(rf'(?P<name>[a-z_]+)(?:\{{host="(?P<host>{_TEXT})",repository="{_TEXT}"\}})? (?P<value>-?[0-9.e+]+)')
 
 
 def status(name: str, known: HostState, repository: str = "/r", *, is_overdue: bool = False) -> HostStatus:

@@ -71,7 +71,9 @@ def wait_for(condition: Callable[[], Any], what: str) -> None:
 
 def test_one_failing_host_never_stops_the_others(scene: Scene) -> None:
     fleet = scene.hosts("a", "b", "c", "d", "e", "f", "g", "good", defaults='timeout = "30min"')
-    scene.behave(pull_a="fail", pull_b="crash", pull_c="garbage", pull_d="flood", pull_e="mute", pull_f="warn", pull_g="leaves")
+    scene.behave(
+        pull_a="fail", pull_b="crash", pull_c="garbage", pull_d="flood", pull_e="mute", pull_f="warn", pull_g="leaves"
+    )
     results = run(scene, fleet)
     outcomes = {name: result.outcome for name, result in results.items()}
     assert outcomes == {
@@ -129,7 +131,9 @@ def test_a_program_or_a_passphrase_that_is_not_there_is_a_failure_of_that_host(s
 
 
 def test_a_good_pull_is_followed_by_retention_and_compaction(scene: Scene) -> None:
-    fleet = scene.hosts("web", defaults="keep-daily = 7\nkeep-within = '2d'\nexclude = ['-x', '*.o']\nnumeric-ids = true")
+    fleet = scene.hosts(
+        "web", defaults="keep-daily = 7\nkeep-within = '2d'\nexclude = ['-x', '*.o']\nnumeric-ids = true"
+    )
     seen = Recorder()
     run(scene, fleet, seen=seen)
     assert seen.stages == [("web", "pull"), ("web", "prune"), ("web", "compact")]
@@ -159,7 +163,9 @@ def test_what_fails_ends_the_work_for_that_host(scene: Scene, stage: str, ran: i
     assert "no route to host" in known.error
 
 
-def test_secrets_reach_a_child_by_a_descriptor_and_no_other_child(scene: Scene, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_secrets_reach_a_child_by_a_descriptor_and_no_other_child(
+    scene: Scene, monkeypatch: pytest.MonkeyPatch
+) -> None:
     secret = scene.directory / "secret"
     secret.write_text("correct horse\n")
     monkeypatch.setenv("BORG_PASSPHRASE", "of another repository")
@@ -175,7 +181,7 @@ def test_secrets_reach_a_child_by_a_descriptor_and_no_other_child(scene: Scene, 
                 assert (given, note["passphrase"]) == ({"PASSPHRASE_FD"}, "correct horse\n")
             case "b":
                 assert (given, note["variables"]["BORK_PASSCOMMAND"]) == ({"PASSCOMMAND"}, "cat x")
-            case "c":
+            case _:
                 assert given == {"PASSPHRASE", "PASSCOMMAND"}
     assert len(scene.log()) == 9
 

@@ -64,9 +64,9 @@ def test_a_host_that_encrypts_itself_has_no_agent() -> None:
 
 
 def test_the_key_is_the_configured_one_or_beside_the_identity_or_the_usual_one() -> None:
-    assert setup.public_key_path(host(public_key="/k.pub", ssh_options=("IdentityFile=/i",)), "/root") == "/k.pub"
-    assert setup.public_key_path(host(ssh_options=("identityfile=~/.ssh/b",)), "/root") == "/root/.ssh/b.pub"
-    assert setup.public_key_path(host(), "/root") == "/root/.ssh/id_ed25519.pub"
+    assert setup.public_key_path(host(public_key="/k.pub", ssh_options=("IdentityFile=/i",)), "/home/user") == "/k.pub"
+    assert setup.public_key_path(host(ssh_options=("identityfile=~/.ssh/b",)), "/home/user") == "/home/user/.ssh/b.pub"
+    assert setup.public_key_path(host(), "/home/user") == "/home/user/.ssh/id_ed25519.pub"
 
 
 @pytest.mark.parametrize(
@@ -83,7 +83,7 @@ def test_the_key_is_the_configured_one_or_beside_the_identity_or_the_usual_one()
     ],
 )
 def test_what_is_no_public_key_is_not_handed_out(text: str) -> None:
-    with pytest.raises(CommandError, match="/k.pub holds"):
+    with pytest.raises(CommandError, match=r"/k\.pub holds"):
         setup.parse_public_key(text, "/k.pub")
 
 
@@ -92,7 +92,7 @@ def test_a_comment_loses_what_a_terminal_obeys() -> None:
 
 
 def test_without_a_key_the_error_says_how_to_make_one(tmp_path: Path) -> None:
-    with pytest.raises(CommandError, match=r"ssh-keygen -t ed25519 -f .*/id\."):
+    with pytest.raises(CommandError, match=r"ssh-keygen -t ed25519 -f /.*/id$"):
         setup.read_public_key(str(tmp_path / "id.pub"))
 
 

@@ -21,7 +21,7 @@ def run(invocation: Invocation, host: Host) -> None:
     user, at, _ = host.destination.rpartition("@")
     account = f"the account {user}" if at else "the account that is logged in to"
     for text in (
-        f"In ~/.ssh/authorized_keys of {account} on {host.name} the line below lets this server read, and nothing else:",
+        f"In ~/.ssh/authorized_keys of {account} on {host.name} the line lets this server read, and nothing else:",
         f"  it may read {', '.join(host.paths)} by {host.agent}, which has to be installed there;",
         "  it may not write, open a shell, or forward anything. For bork push use another key, when it is needed.",
         f'"bork pull --setup {host.name} --apply" puts it there, with your own login.',

@@ -82,7 +82,7 @@ class Table:
 
     def fail(self, key: str, reason: object) -> NoReturn:
         place = f"[{self.name}] {key}" if self.name else key
-        raise PullConfigInvalid(self.path, place.strip(), str(reason).rstrip("."))
+        raise PullConfigInvalid(self.path, place.strip(), str(reason).rstrip(".?"))
 
     def read(self, data: object, keys: Mapping[str, Key], checks: Mapping[str, Check]) -> dict[str, object]:
         """The checked values: durations in seconds, times in minutes, lists as tuples."""
@@ -90,7 +90,7 @@ class Table:
             self.fail("", "it has to be a table")
         unknown = [key for key in data if key not in keys]
         if unknown:
-            self.fail(unknown[0], f"there is no such key here; there are {', '.join(sorted(keys))}")
+            self.fail(unknown[0], f"there is no such key here{_suggestion(unknown[0], keys)}")
         return {key: self._value(key, keys[key], value, checks.get(key)) for key, value in data.items()}
 
     def _value(self, key: str, about: Key, value: object, more: Check | None) -> object:
@@ -129,6 +129,13 @@ def _converted(about: Key, value: object, more: Check | None) -> object:
             return tuple(parse_time_of_day(text(one)) for one in several)
         case _:
             raise TypeError
+
+
+def _suggestion(key: str, keys: Mapping[str, Key]) -> str:
+    from difflib import get_close_matches  # late: for mistakes only
+
+    similar = get_close_matches(key, keys, 1)
+    return f"; did you mean {similar[0]}?" if similar else ""
 
 
 def _shown(value: object) -> str:

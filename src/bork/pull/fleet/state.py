@@ -12,7 +12,6 @@ import json
 import os
 import time
 from dataclasses import asdict, dataclass, replace
-from typing import Any
 
 from bork.errors import CacheFault
 from bork.storage.private import write_private
@@ -140,9 +139,9 @@ class StateDirectory:
         return None
 
 
-def _decode(data: dict[str, Any]) -> HostState:
+def _decode(data: object) -> HostState:
     """Raises ValueError, TypeError, KeyError for what was not written by ``save``."""
-    if data.pop("version") != VERSION:
+    if not isinstance(data, dict) or data.pop("version") != VERSION:
         raise ValueError
     for key in ("good", "previous"):
         if data[key] is not None:

@@ -35,7 +35,9 @@ class HostStatus:
             return state.RUNNING
         if self.known.outcome == state.RUNNING:
             return state.ERROR  # it was killed, or the machine was switched off
-        return self.known.outcome or NEVER
+        if not self.known.outcome:
+            return NEVER if self.known.good is None else state.OK  # its repository has told us
+        return self.known.outcome
 
     @property
     def error(self) -> str:
