@@ -102,10 +102,13 @@ class _Loop:
     def _run(self) -> None:
         while True:
             self._stop_if_asked()
-            self._fill()
-            if not self._running:
+            # One at a time: what is there already is listened to meanwhile.
+            may_begin = bool(self._queue) and len(self._running) < self._settings.jobs
+            if may_begin:
+                self._begin(self._queue.popleft())
+            elif not self._running:
                 return
-            for key, _ in self._selector.select(TICK_S):
+            for key, _ in self._selector.select(0 if may_begin else TICK_S):
                 child: Child = key.data
                 stream: IO[bytes] = key.fileobj  # type: ignore[assignment]  # it is what was registered
                 if child.read(stream) == 0:
@@ -128,10 +131,6 @@ class _Loop:
             child.stop(signal.SIGTERM)
 
     # ---- begin ---------------------------------------------------------------------------------------------------
-
-    def _fill(self) -> None:
-        while self._queue and len(self._running) < self._settings.jobs:
-            self._begin(self._queue.popleft())
 
     def _begin(self, host: Host) -> None:
         states = self._settings.states
