@@ -5,11 +5,10 @@ from pathlib import Path
 
 import pytest
 
-from bork.errors import BorkError, ConnectionClosedWithHint, PassphraseWrong
+from bork.errors import AgentFault, BorkError, ConnectionClosedWithHint, PassphraseWrong
 from bork.pull.fleet import checking
 from bork.pull.fleet.checking import Finding, Probe
 from bork.pull.fleet.hosts import Host
-from bork.pull.fleet.reach import SSHProber
 
 WEB = Host("web", "root@web", ("/etc", "/home"), "/r", "a", "a", ssh_options=("Port=22",))
 
@@ -48,15 +47,24 @@ def test_a_host_that_cannot_be_reached_is_asked_nothing_more_but_the_repository_
     assert checking.worst(findings) == 2
 
 
-def test_an_agent_of_another_time_and_paths_that_cannot_be_read_are_errors() -> None:
-    findings = check(Probe("bork-agent 9", is_compatible=False, problems={"/home": "Permission denied"}))
-    assert levels(findings) == {"reach": "ok", "versions": "error", "rights": "error", "repository": "ok"}
-    assert "/home: Permission denied" in [finding.text for finding in findings]
+def test_without_an_agent_to_speak_with_its_rights_are_not_tried() -> None:
+    findings = check(AgentFault("the agent there is of another version"))
+    assert levels(findings) == {"reach": "ok", "versions": "error", "repository": "ok"}
+    assert checking.worst(findings) == 2
 
 
-def test_what_was_not_tried_is_no_success() -> None:
-    findings = check(Probe(has_seen_paths=False))
-    assert levels(findings) == {"reach": "ok", "versions": "warning", "rights": "warning", "repository": "ok"}
+def test_paths_that_cannot_be_read_are_errors() -> None:
+    findings = check(Probe("bork-agent 9", problems=("home: Permission denied", "etc: No such file")))
+    assert levels(findings) == {"reach": "ok", "versions": "ok", "rights": "error", "repository": "ok"}
+    assert [finding.text for finding in findings if finding.level == "error"] == [
+        "home: Permission denied",
+        "etc: No such file",
+    ]
+
+
+def test_an_agent_that_may_not_read_everything_is_a_warning() -> None:
+    findings = check(Probe("bork-agent 9", reads_all=False))
+    assert levels(findings)["rights"] == "warning"
     assert checking.worst(findings) == 1
 
 
@@ -71,33 +79,3 @@ def test_too_little_space_is_a_warning(monkeypatch: pytest.MonkeyPatch, tmp_path
     monkeypatch.setattr(checking, "SPACE_MIN_BYTES", 1 << 62)
     assert levels(check(Probe("a"), path=str(tmp_path)))["space"] == "warning"
     assert levels(check(Probe("a"), path=str(tmp_path / "none")))["space"] == "error"
-
-
-# ---- ssh ---------------------------------------------------------------------------------------------------------
-
-
-def prober(tmp_path: Path, script: str) -> SSHProber:
-    ssh = tmp_path / "ssh"
-    ssh.write_text(f'#!/bin/sh\nprintf "%s\\n" "$@" > {tmp_path}/words\n{script}\n')
-    ssh.chmod(0o755)
-    return SSHProber(str(ssh), {"PATH": "/usr/bin:/bin"})
-
-
-@pytest.mark.parametrize("code", [0, 1, 127])
-def test_a_host_is_reached_whatever_its_command_says(tmp_path: Path, code: int) -> None:
-    assert not prober(tmp_path, f"exit {code}")("root@web", ["/etc"], ["Port=22"]).has_seen_paths
-    assert (tmp_path / "words").read_text().split() == ["-o", "Port=22", "--", "root@web", "true"]
-
-
-@pytest.mark.parametrize(
-    ("script", "hint"),
-    [("echo Permission denied. >&2; exit 255", "Permission denied."), ("kill -9 $$", "without a word")],
-)
-def test_what_ssh_says_of_its_failure_is_told(tmp_path: Path, script: str, hint: str) -> None:
-    with pytest.raises(ConnectionClosedWithHint, match=hint):
-        prober(tmp_path, script)("web", ["/etc"], [])
-
-
-def test_without_ssh_the_error_names_it() -> None:
-    with pytest.raises(ConnectionClosedWithHint, match="/nowhere/ssh: No such file"):
-        SSHProber("/nowhere/ssh", {})("web", ["/etc"], [])

@@ -315,24 +315,25 @@ def test_what_was_forgotten_is_asked_of_the_repository(scene: Scene, bork: Bork,
 # ---- check and setup ---------------------------------------------------------------------------------------------
 
 
-def test_check_tries_host_and_repository_and_writes_to_neither(scene: Scene, bork: Bork, tmp_path: Path) -> None:
-    scene.hosts("web", defaults=f'passphrase-file = "{tmp_path}/secret"')
-    (tmp_path / "secret").write_text("correct horse battery staple\n")
+def test_check_tries_host_and_repository_and_writes_to_neither(client: Path, scene: Scene, bork: Bork) -> None:
+    scene.hosts("web", defaults=f'passphrase-file = "{scene.directory}/secret"\npaths = ["{client}"]')
     bork("init", "-e", "repokey", scene.repositories / "web")
     os.environ.pop("BORK_PASSPHRASE")
     before = {path: path.stat().st_mtime_ns for path in scene.repositories.rglob("*")}
-    ssh = tmp_path / "ssh"
-    ssh.write_text("#!/bin/sh\nexit 0\n")
-    ssh.chmod(0o755)
-    done = scene.run("pull", "--check", "web", "--rsh", str(ssh))
+    done = scene.run("pull", "--check", "web")
     lines = {line.split()[0]: line for line in done.stdout.splitlines()}
-    assert " ok " in lines["reach"]
+    assert list(lines) == ["reach", "versions", "rights", "repository", "space"]
+    assert re.fullmatch(r"versions    ok       bork-agent .+, uid \d+", lines["versions"])
+    assert re.fullmatch(r"rights      (ok|warning) .*", lines["rights"])
     assert re.fullmatch(r"repository  ok       .*/web opens \(repokey\)", lines["repository"])
     assert done.returncode in (0, 1)
     assert {path: path.stat().st_mtime_ns for path in scene.repositories.rglob("*")} == before
-    (tmp_path / "secret").write_text("wrong")
-    ssh.write_text("#!/bin/sh\necho no route >&2; exit 255\n")
-    done = scene.run("pull", "--check", "web", "--rsh", str(ssh))
+    client.rename(client.with_name("moved"))
+    done = scene.run("pull", "--check", "web")
+    assert done.returncode == 2
+    assert re.search(r"^rights      error    .*No such file", done.stdout, re.MULTILINE)
+    (scene.directory / "secret").write_text("wrong")
+    done = scene.run("pull", "--check", "web", "--rsh", "sh -c 'echo no route >&2; exit 255'")
     assert done.returncode == 2
     assert re.search(r"^reach       error    web: .*no route", done.stdout, re.MULTILINE)
     assert re.search(r"^repository  error    Passphrase .* is incorrect", done.stdout, re.MULTILINE)
@@ -355,3 +356,58 @@ def test_setup_shows_the_line_on_stdout_and_apply_puts_it_there(scene: Scene, tm
     assert scene.run("pull", "--setup", "web", "--apply", "--rsh", str(ssh)).stdout == "web: the line was added\n"
     assert (remote / ".ssh" / "authorized_keys").read_text() == done.stdout
     assert "there already" in scene.run("pull", "--setup", "web", "--apply", "--rsh", str(ssh)).stdout
+
+
+# ---- all of it ---------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def client(scene: Scene, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Something to back up; the program is the real one, and in place of ssh a shell of this machine runs the agent."""
+    scene.fake.write_text(f'#!/bin/sh\nexec {sys.executable} -m bork "$@"\n')
+    monkeypatch.setenv("BORK_RSH", "sh -c 'eval \"$2\"' sh")
+    (scene.directory / "secret").write_text("correct horse battery staple\n")
+    directory = tmp_path / "client's files"
+    directory.mkdir()
+    (directory / "plan.txt").write_text("a plan")
+    return directory
+
+
+def test_real_hosts_are_pulled_pruned_compacted_and_watched(client: Path, scene: Scene, bork: Bork) -> None:
+    scene.hosts(
+        *("web", "db", "nowhere"),
+        defaults=f"""
+            passphrase-file = "{scene.directory}/secret"
+            archive = "{{name}}-{{now:%Y-%m-%dT%H:%M:%S.%f}}"
+            every = "1d"
+            keep-last = 1
+            by-arrival = false
+            exclude = ["*.o"]""".replace("            ", ""),
+    )
+    text = scene.config.read_text().replace('paths = ["/etc"]', f'paths = ["{client}"]')
+    scene.write(text)
+    (client / "plan.o").write_text("rubbish")
+    for name in ("web", "db"):
+        bork("init", "-e", "repokey", scene.repositories / name)
+    os.environ.pop("BORK_PASSPHRASE")
+    done = scene.run("pull", "--due")
+    assert done.returncode == 2
+    assert f"nowhere: Repository {scene.repositories}/nowhere does not exist" in done.stderr
+    assert done.stderr.splitlines()[-1] == "1 of 3 hosts failed: nowhere"
+    first = json.loads(scene.run("status", "--json").stdout)
+    done = scene.run("pull", "--all", "--log-json")
+    assert {record["host"] for record in records(done.stderr) if record["type"] == "host_ended"} == {
+        "web",
+        "db",
+        "nowhere",
+    }
+    second = json.loads(scene.run("status", "--json").stdout)
+    for before, after in zip(first["hosts"], second["hosts"], strict=True):
+        if after["name"] == "nowhere":
+            assert (after["failures"], after["overdue"]) == (2, True)
+            continue
+        assert after["last_good"]["archive"] != before["last_good"]["archive"]
+        assert (after["last_good"]["original_size"], after["last_good"]["nfiles"], after["change"]) == (6, 1, 0)
+        os.environ["BORK_PASSPHRASE"] = "correct horse battery staple"
+        said = bork("list", "--short", f"{scene.repositories}/{after['name']}").stdout.decode()
+        assert said == f"{after['last_good']['archive']}\n", "the older one was pruned"

@@ -15,7 +15,6 @@ from bork.cli.output.text import printable
 from bork.errors import CommandError
 from bork.pull.fleet import checking, commands
 from bork.pull.fleet.child import open_passphrase
-from bork.pull.fleet.reach import SSHProber
 from bork.pull.fleet.state import StateDirectory
 
 if TYPE_CHECKING:
@@ -34,7 +33,7 @@ def run(invocation: Invocation, host: Host, probe: Prober | None = None) -> None
     findings: list[Finding] = []
     for finding in checking.check(
         host,
-        probe or SSHProber(program.rsh(invocation), invocation.environment.variables),
+        probe or _prober(invocation, host),
         lambda: _open(invocation, host, location),
         location.absolute_path() if location.is_local else None,
         0 if good is None else good.deduplicated_size,
@@ -43,6 +42,15 @@ def run(invocation: Invocation, host: Host, probe: Prober | None = None) -> None
         invocation.console.result(f"{finding.subject:<11} {finding.level:<8} {printable(finding.text)}\n")
         invocation.console.out.flush()  # some steps take their time
     invocation.exit_code = checking.worst(findings)
+
+
+def _prober(invocation: Invocation, host: Host) -> Prober:
+    from bork.pull.fleet.probing import AgentProber  # late: with the engine
+
+    variables = invocation.environment.variables
+    return AgentProber(
+        program.words(invocation), program.rsh(invocation), variables, ship="--no-ship" not in host.options
+    )
 
 
 def _open(invocation: Invocation, host: Host, location: Location) -> str:

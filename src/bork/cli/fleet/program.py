@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import os
+import shlex
 import shutil
 import sys
 from typing import TYPE_CHECKING
+
+from bork.errors import CommandError
 
 if TYPE_CHECKING:
     from bork.cli.invocation import Invocation
@@ -25,5 +28,12 @@ def _program(argv0: str) -> list[str]:
 
 
 def rsh(invocation: Invocation) -> str:
-    """The command that connects to hosts."""
-    return invocation.values.optional("rsh") or invocation.environment.get("RSH") or "ssh"
+    """The command that connects to hosts. Raises: CommandError, if it cannot be taken apart."""
+    text = invocation.values.optional("rsh") or invocation.environment.get("RSH") or "ssh"
+    try:
+        words = shlex.split(text)
+    except ValueError:
+        words = []
+    if not words:
+        raise CommandError(f"the command of --rsh or BORK_RSH cannot be understood: {text}")
+    return text

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal, NamedTuple, Protocol
 
-from bork.errors import BorkError
+from bork.errors import AgentFault, BorkError
 
 if TYPE_CHECKING:
     from bork.pull.fleet.hosts import Host
@@ -19,19 +19,21 @@ Level = Literal["ok", "warning", "error"]
 
 @dataclass(frozen=True, slots=True)
 class Probe:
-    """What the other end has said. ``problems``: path -> why the agent cannot read it."""
+    """What the other end has said."""
 
-    agent: str = ""  # program and version; empty: it was not asked
-    is_compatible: bool = True  # whether this Bork and that agent have a protocol in common
-    problems: Mapping[str, str] = field(default_factory=dict)
-    has_seen_paths: bool = True  # False: rights were not tried
+    agent: str  # program and version
+    problems: tuple[str, ...] = ()  # with the roots, one line each
+    reads_all: bool = True  # whether its user may read what belongs to others
 
 
 class Prober(Protocol):
     """Begins a pull, asks, and goes away."""
 
     def __call__(self, destination: str, paths: Sequence[str], ssh_options: Sequence[str]) -> Probe:
-        """``ssh_options``: ``Name=value``. Raises: BorkError, if the host cannot be reached."""
+        """``ssh_options``: ``Name=value``.
+
+        Raises: AgentFault, if no agent there can be spoken with; BorkError, if the host cannot be reached.
+        """
         ...
 
 
@@ -64,22 +66,23 @@ def check(
 def _check_host(host: Host, probe: Prober) -> Iterator[Finding]:
     try:
         seen = probe(host.destination, host.paths, host.ssh_options)
+    except AgentFault as fault:
+        yield Finding("reach", "ok", f"{host.destination} answers")
+        yield Finding("versions", "error", f"{fault} {fault.advice}".rstrip())
+        return
     except BorkError as error:
         yield Finding("reach", "error", f"{host.destination}: {error}")
         return
     yield Finding("reach", "ok", f"{host.destination} answers")
-    if not seen.agent:
-        yield Finding("versions", "warning", "not tried: nobody there speaks for an agent")
-    elif seen.is_compatible:
-        yield Finding("versions", "ok", seen.agent)
-    else:
-        yield Finding("versions", "error", f"{seen.agent} has no version of the protocol in common with this Bork")
-    for path, problem in seen.problems.items():
-        yield Finding("rights", "error", f"{path}: {problem}")
-    if not seen.has_seen_paths:
-        yield Finding("rights", "warning", "not tried")
-    elif not seen.problems:
+    yield Finding("versions", "ok", seen.agent)
+    for problem in seen.problems:
+        yield Finding("rights", "error", problem)
+    if seen.problems:
+        return
+    if seen.reads_all:
         yield Finding("rights", "ok", f"{', '.join(host.paths)} can be read")
+    else:
+        yield Finding("rights", "warning", "the agent may not read all files: its user is not root and has no right to")
 
 
 def _check_space(path: str, needs_bytes: int) -> Finding:
