@@ -9,6 +9,7 @@ Four families, because a caller acts differently on each::
     │   ├── PlaceholderError
     │   │   └── InvalidPlaceholder
     │   ├── PatternInvalid
+    │   ├── PullConfigInvalid
     │   ├── CancelledByUser
     │   ├── RepositoryAlreadyExists
     │   ├── RepositoryDoesNotExist
@@ -157,6 +158,14 @@ class PatternInvalid(UsageError):
     message = "Invalid pattern {pattern}: {reason}."
     fields = ("pattern", "reason")
     advice = 'See "bork help patterns".'
+
+
+class PullConfigInvalid(UsageError):
+    """``place``: the table and the key."""
+
+    message = "{path}: {place}: {reason}."
+    fields = ("path", "place", "reason")
+    advice = 'The page "fleet" of the documentation lists all keys.'
 
 
 class CancelledByUser(UsageError):

@@ -89,6 +89,9 @@ class Environment:
     def security_dir(self) -> str:
         return self.get("SECURITY_DIR") or os.path.join(self.config_dir(), "security")
 
+    def state_dir(self) -> str:
+        return self.get("STATE_DIR") or os.path.join(self._home(".local/state", "XDG_STATE_HOME"), "bork")
+
     def _home(self, below_base: str, xdg: str) -> str:
         if not self.get("BASE_DIR") and self.variables.get(xdg):
             return self.variables[xdg]

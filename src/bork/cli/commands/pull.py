@@ -9,6 +9,7 @@ from bork.cli import created, paths, values
 from bork.cli.commands import create as local
 from bork.cli.create_options import CREATE
 from bork.cli.environment import Environment
+from bork.cli.fleet import command as fleet
 from bork.cli.options import Command, Group, Option, Positional
 
 if TYPE_CHECKING:
@@ -53,11 +54,12 @@ COMMAND = Command(
     "Create a new archive of what is on another host",
     (
         Positional("paths", "CLIENT:PATH", "path", "[USER@]HOST:PATH or ssh://[USER@]HOST[:PORT]/PATH", "*"),
-        Positional("location", "ARCHIVE", "archive", "name of archive to create, as REPOSITORY::ARCHIVE"),
+        Positional("location", "ARCHIVE", "archive", "name of archive to create, as REPOSITORY::ARCHIVE", "?"),
     ),
     _of_create(CREATE.options),
     (
         Group("Pull options", _PULL),
+        Group("Many hosts", fleet.OPTIONS),
         *(Group(group.title, _of_create(group.options)) for group in CREATE.groups),
     ),
     epilog="""\
@@ -84,6 +86,9 @@ class _ClientEnvironment(Environment):
 
 
 def run(invocation: Invocation) -> None:
+    if fleet.is_wanted(invocation):
+        fleet.run(invocation)
+        return
     from bork.pull import client as clients  # late: with the engine
 
     sources = invocation.paths()

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 from bork.cli.output.streams import Err, Out
 from bork.cli.output.text import TextRenderer, cells, fit
 from bork.operations.events import ArchiveProgress, PercentProgress, Progress
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
 
 LEVELS = {"debug": 10, "info": 20, "warning": 30, "error": 40, "critical": 50}
 
@@ -53,6 +56,7 @@ class Console:
             self._json = JsonRenderer()
             self._renderer = self._json
         self._live_cells = 0  # columns of the line that progress has left on the terminal
+        self._live_rows = 0  # the same of a block, in lines
 
     # ---- talk: stderr --------------------------------------------------------------------------------------------
 
@@ -65,6 +69,10 @@ class Console:
         if self.shows(level, name):
             self.clear_live_line()
             self._err.write(self._renderer.log(level, name, message, msgid))
+
+    def record(self, record: dict[str, object]) -> None:
+        """An object of ``--log-json`` that is made elsewhere."""
+        self._err.write(self._json.record(record))
 
     def log_lines(self, text: str, *, name: str) -> None:
         """An INFO block, one message for each line."""
@@ -130,7 +138,22 @@ class Console:
         self._live_cells = columns
         self._err.write(f"{line}\r".encode("utf-8", "replace"))
 
+    def is_terminal(self) -> bool:
+        """Whether somebody looks at stderr."""
+        return self._err.is_terminal()
+
+    def live_block(self, lines: Sequence[str]) -> None:
+        """Lines in place of those of the last call; what does not fit on the terminal is cut. Only for a terminal."""
+        columns, rows = self._err.columns() - 1, max(1, self._err.rows() - 1)
+        shown = [fit(line, columns) for line in lines[:rows]]
+        back = f"\x1b[{self._live_rows}A\x1b[J" if self._live_rows else ""
+        self._err.write((back + "".join(f"{line}\n" for line in shown)).encode("utf-8", "replace"))
+        self._live_rows = len(shown)
+
     def clear_live_line(self) -> None:
+        if self._live_rows:
+            self._err.write(f"\x1b[{self._live_rows}A\x1b[J".encode("ascii"))
+            self._live_rows = 0
         if self._live_cells:
             self._err.write(b" " * self._live_cells + b"\r")
             self._live_cells = 0

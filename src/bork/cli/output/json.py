@@ -43,6 +43,9 @@ class JsonRenderer:
             record["msgid"] = msgid
         return line(record)
 
+    def record(self, record: dict[str, object]) -> bytes:
+        return line(record)
+
     def question(self, kind: str, msgid: str, message: str, env_var: str | None) -> bytes:
         record: dict[str, object] = {"type": f"question_{kind}", "msgid": msgid, "message": message}
         if env_var is not None:

@@ -88,6 +88,12 @@ class Err:
     def is_terminal(self) -> bool:
         return os.isatty(self._descriptor)
 
+    def rows(self) -> int:
+        try:
+            return os.get_terminal_size(self._descriptor).lines or 24
+        except OSError:
+            return 24
+
     def columns(self) -> int:
         try:
             return os.get_terminal_size(self._descriptor).columns or 80

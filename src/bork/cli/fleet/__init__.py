@@ -1,0 +1,1 @@
+"""The options of ``bork pull`` that are about many hosts, and how their runs look."""
