@@ -216,8 +216,10 @@ def let_die(store: Store, hold: Hold) -> None:
     if isinstance(store, MemoryStore):
         store.die()
     elif isinstance(store, RemoteStore):
-        store._connection._child._process.kill()
-        store._connection._child._process.wait()
+        child = store._connection._child
+        assert isinstance(child, Child)
+        child._process.kill()
+        child._process.wait()
     else:
         assert isinstance(hold, LocalHold)
         hold._root.close(hold._fd)

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import os
-import sys
 from typing import TYPE_CHECKING, cast
 
 import bork
 from bork.cli import values
+from bork.cli.connection import take_streams
 from bork.cli.options import Command, Option
 
 if TYPE_CHECKING:
@@ -59,7 +59,7 @@ def run(invocation: Invocation) -> None:
     from bork.server.serve import serve
 
     policy = _policy(invocation)
-    read_fd, write_fd = _take_streams()
+    read_fd, write_fd = take_streams()
     confinement = Confinement()
     confinement.begin(policy.fences)
     invocation.console.log("info", f"bork serve {bork.__version__}: {'; '.join(confinement.description)}")
@@ -82,14 +82,3 @@ def _policy(invocation: Invocation) -> Policy:
 def _absolute(path: str) -> str:
     """``~`` stands for itself where no shell has replaced it, as in the EXEC of socat."""
     return os.path.abspath(os.path.expanduser(path))
-
-
-def _take_streams() -> tuple[int, int]:
-    """Standard input and output are the connection, and nobody else's: what is printed by mistake goes to stderr."""
-    sys.stdout.flush()
-    read_fd, write_fd = os.dup(0), os.dup(1)
-    null = os.open(os.devnull, os.O_RDONLY)
-    os.dup2(null, 0)
-    os.close(null)
-    os.dup2(2, 1)
-    return read_fd, write_fd
