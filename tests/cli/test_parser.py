@@ -247,8 +247,8 @@ BORG_OPTIONS = {
     "pull": "",
     "rename": "",
     # Borg takes the beginning of an option for the whole, so that --restrict-to-repo is in its documentation.
-    "source": "",
     "serve": "--restrict-to-path --restrict-to-repository --restrict-to-repo --append-only --storage-quota",
+    "source": "--read --repository-id",
     "version": "",
     "with-lock": "",
 }

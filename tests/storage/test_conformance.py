@@ -14,6 +14,7 @@ from bork.storage.base import Hold, Range, Store
 from bork.storage.holding import LocalHold
 from bork.storage.memory import MemoryStore
 from bork.storage.names import COLLECTIONS, CONFIG, ObjectName
+from bork.storage.remote.child import Child
 from bork.storage.remote.store import RemoteStore
 from tests.storage.naming import archive, pack, session
 

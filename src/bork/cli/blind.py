@@ -64,7 +64,9 @@ def pull(
 
     ``invocation.exit_code`` is set. Raises: CommandError, and as ``pull_blind``.
     """
-    from bork.pull.blind.order import Order, options_of  # late: the other way to pull does without
+    # Late: the other way to pull does without.
+    from bork.pull.blind.order import Order, options_of
+    from bork.pull.blind.pull import FINE
 
     given = invocation.values
     if not location.is_local:
@@ -84,6 +86,8 @@ def pull(
         roots=options.roots,
         command_line=options.command_line,
         talk=_talk(invocation),
+        rate_bytes_s=1024 * max(0, given.number("upload_ratelimit")),
+        lock_wait_s=max(0, given.number("lock_wait")),
         passphrase=passphrase,
     )
     encryption = given.optional("client_init")
@@ -94,7 +98,7 @@ def pull(
         runs.insert(0, replace(order, encryption=encryption))
     for run in runs:
         invocation.exit_code = _run(invocation, client, repository, run, rsh, program)
-        if invocation.exit_code > 1:
+        if invocation.exit_code not in FINE:
             return
 
 

@@ -88,7 +88,7 @@ def _access(invocation: Invocation, order: Order, read_fd: int, write_fd: int) -
 
     environment, questions = invocation.environment, invocation.questions()
     own = Passphrases(invocation.console, environment, questions)
-    settings = Settings((), program(), lambda _: None, descriptors=(read_fd, write_fd))
+    settings = Settings((), program(), lambda _: None, rate_bytes_s=order.rate_bytes_s, descriptors=(read_fd, write_fd))
     return Access(
         path=order.place,
         is_local=False,
@@ -99,7 +99,7 @@ def _access(invocation: Invocation, order: Order, read_fd: int, write_fd: int) -
         security_dir=environment.security_dir(),
         key_file=environment.get("KEY_FILE"),
         questions=questions,
-        lock_wait_s=float(invocation.values.number("lock_wait")),
+        lock_wait_s=float(order.lock_wait_s),
         threads=invocation.threads(),
         pulled=tuple(invocation.values.texts("repository_ids")),
     )

@@ -62,6 +62,8 @@ class Order:
     roots: tuple[Root, ...]
     command_line: tuple[str, ...]
     talk: Talk
+    rate_bytes_s: int = 0  # at which the client may send; 0: no limit
+    lock_wait_s: int = 1
     passphrase: bytes | None = None  # None: the client has its own
     encryption: str | None = None  # not None: make the repository, and nothing else
 
@@ -107,6 +109,7 @@ def encode(order: Order) -> dict[str, Value]:
         "flags": [flag for flag in FLAGS if options[flag]],
         "level": talk.level,
         "list_filter": talk.list_filter,
+        "lock_wait_s": order.lock_wait_s,
         "lists": talk.lists,
         "modern_exit_codes": talk.modern_exit_codes,
         "passphrase": order.passphrase,
@@ -115,6 +118,7 @@ def encode(order: Order) -> dict[str, Value]:
         "place": order.place,
         "program": program(),
         "progress": talk.progress,
+        "rate_bytes_s": order.rate_bytes_s,
         "roots": [list(root) for root in order.roots],
         "statistics": talk.statistics,
         "timestamp_ns": options["timestamp_ns"],
@@ -144,6 +148,10 @@ def _flag(value: Value) -> bool:
 
 def _number(value: Value, numbers: range) -> bool:
     return isinstance(value, int) and not isinstance(value, bool) and value in numbers
+
+
+def _natural(value: Value) -> bool:
+    return _number(value, range(1 << 63))
 
 
 def _one_of(*known: str) -> Callable[[Value], bool]:
@@ -202,7 +210,7 @@ def _chunker(value: Value) -> bool:
             return False
 
 
-_SCHEMA: Mapping[str, Callable[[Value], bool]] = {
+MEMBERS: Mapping[str, Callable[[Value], bool]] = {
     "archive": _archive,
     "chunker": _chunker,
     "command_line": _all(lambda value: isinstance(value, bytes)),
@@ -217,6 +225,7 @@ _SCHEMA: Mapping[str, Callable[[Value], bool]] = {
     "level": _one_of(*LEVELS),
     "list_filter": _optional(_data),
     "lists": _flag,
+    "lock_wait_s": _natural,
     "modern_exit_codes": _flag,
     "passphrase": _optional(lambda value: isinstance(value, bytes)),
     "path": lambda value: _data(value) and value != b"",
@@ -224,9 +233,10 @@ _SCHEMA: Mapping[str, Callable[[Value], bool]] = {
     "place": _text,
     "program": _text,
     "progress": _flag,
+    "rate_bytes_s": _natural,
     "roots": _all(_root),
     "statistics": _one_of(*STATISTICS),
-    "timestamp_ns": _optional(lambda value: _number(value, range(1 << 63))),
+    "timestamp_ns": _optional(_natural),
     "version": lambda value: _number(value, range(VERSION, VERSION + 1)),
 }
 
@@ -237,9 +247,9 @@ def decode(body: Mapping[str, Value]) -> Order:
     if version != VERSION or isinstance(version, bool):
         spoken = theirs if isinstance(theirs, str) and _text(theirs) else "an unknown program"
         raise RPCServerOutdated(f"{program()}, orders of version {VERSION}", f"{spoken}, version {version!r:.20}")
-    if body.keys() != _SCHEMA.keys():
-        raise Malformed(f"an order with {', '.join(sorted(body.keys() ^ _SCHEMA.keys()))[:200]} too much or too little")
-    for name, check in _SCHEMA.items():
+    if body.keys() != MEMBERS.keys():
+        raise Malformed(f"an order with {', '.join(sorted(body.keys() ^ MEMBERS.keys()))[:200]} too much or too little")
+    for name, check in MEMBERS.items():
         if not check(body[name]):
             raise Malformed(f"an order with a bad value of {name}")
     return _order(cast("Mapping[str, Any]", body))
@@ -271,6 +281,8 @@ def _order(body: Mapping[str, Any]) -> Order:
         roots=tuple(Root(*each) for each in body["roots"]),
         command_line=tuple(word.decode("utf-8", "surrogateescape") for word in body["command_line"]),
         talk=talk,
+        rate_bytes_s=body["rate_bytes_s"],
+        lock_wait_s=body["lock_wait_s"],
         passphrase=body["passphrase"],
         encryption=body["encryption"],
     )

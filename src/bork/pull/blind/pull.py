@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 NOT_FOUND = 127  # exit code of a shell that finds no such program
 SSH_FAILED = 255
-WARNING = 1
+FINE = frozenset((0, 1, *range(100, 127)))  # with warnings, in both numberings
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,7 +57,7 @@ class Listener(Protocol):
 
 
 def pull_blind(pull: BlindPull, listener: Listener) -> int:
-    """Let the client store an archive (or make the repository). The exit code of its Bork: 0, 1 if there were warnings.
+    """Let the client store an archive (or make the repository). The exit code of its Bork, one of ``FINE``.
 
     Another one is returned only when the client has told the reason.
     Raises: CommandError, before anything is started; ClientLacksBork, ClientFault, ConnectionClosedWithHint.
@@ -73,8 +73,11 @@ def pull_blind(pull: BlindPull, listener: Listener) -> int:
     joined = Join(client, server, pull.environment, listener.said_by_client, listener.said_by_server)
     ends = joined.run(preamble)
     code = _judge(pull, listener, ends)
-    if code <= WARNING and makes_archive and not _archives(pull.repository) - before:
-        raise ClientFault(pull.client.host, "it says that all is well, but no archive has arrived")
+    if code in FINE and makes_archive and not _archives(pull.repository) - before:
+        said = f" and said: {words}" if (words := listener.last_words()) else ""
+        raise ClientFault(
+            pull.client.host, f"no archive has arrived, though its Bork ended with exit code {code}{said}"
+        )
     return code
 
 
@@ -88,16 +91,19 @@ def _archives(path: str) -> frozenset[str]:
 
 
 def _judge(pull: BlindPull, listener: Listener, ends: Ends) -> int:
+    """The exit code of the client, if there is nothing to add to what it has said."""
     host, said = pull.client.host, listener.last_words()
-    code = ends.client
-    if code in (0, WARNING) or (code > 0 and listener.has_failed()):
-        return code
-    if code == NOT_FOUND:
-        raise ClientLacksBork(host, pull.program)
-    how = f"was ended by {signal.Signals(-code).name}" if code < 0 else f"ended with exit code {code}"
     words = f" and said: {said}" if said else ""
-    if code == SSH_FAILED or code < 0:
-        raise ConnectionClosedWithHint(f"ssh to {host} {how}{words}")
+    if ends.client in FINE or (ends.client > 0 and listener.has_failed() and not ends.server):
+        return ends.client
+    if ends.client == NOT_FOUND:
+        raise ClientLacksBork(host, pull.program)
+    if ends.client == SSH_FAILED or ends.client < 0:
+        raise ConnectionClosedWithHint(f"ssh to {host} {_how(ends.client)}{words}")
     if ends.server:
-        words += f"; bork serve ended with exit code {ends.server}"
-    raise ClientFault(host, f"its Bork {how}{words}")
+        words += f"; bork serve on this machine {_how(ends.server)}"
+    raise ClientFault(host, f"its Bork {_how(ends.client)}{words}")
+
+
+def _how(code: int) -> str:
+    return f"was ended by {signal.Signals(-code).name}" if code < 0 else f"ended with exit code {code}"
