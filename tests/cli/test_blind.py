@@ -43,7 +43,7 @@ def test_records_are_shown_as_if_it_had_happened_here(tmp_path: Path) -> None:
     tell = shown.relay.said_by_client
     tell(record(type="log_message", levelname="WARNING", message="x: file changed", name="borg.archiver"))
     tell(record(type="log_message", levelname="INFO", message="not asked for", name="borg.archiver"))
-    tell(record(type="log_message", levelname="INFO", message="Archive name: one", name=consoles.STATS))
+    tell(record(type="log_message", levelname="INFO", message="Archive name: a", name=consoles.STATS))
     tell(record(type="file_status", status="A", path="etc/passwd"))
     tell(record(type="archive_progress", finished=False, original_size=1000, nfiles=3, path="etc"))
     tell(record(type="question_prompt", message="More? [yN]"))
@@ -51,7 +51,7 @@ def test_records_are_shown_as_if_it_had_happened_here(tmp_path: Path) -> None:
     shown.relay.said_by_server(b"done")
     assert shown.read() == (
         '{"archive": {"name": "one"}}\n',
-        "x: file changed\nArchive name: one\nA etc/passwd\n1.00 kB O 0 B C 0 B D 3 N etc\nMore? [yN]\nbork serve: done\n",
+        "x: file changed\nArchive name: a\nA etc/passwd\n1.00 kB O 0 B C 0 B D 3 N etc\nMore? [yN]\nbork serve: done\n",
     )
     assert not shown.relay.has_failed()
 
