@@ -1,15 +1,12 @@
 """What a server shows of what a client tells, and what it starts with which environment."""
 
 import json
-import os
 import sys
 from pathlib import Path
 
 import pytest
 
-from bork.cli import placeholders
 from bork.cli.blind import Relay, _without_secrets, own_words
-from bork.cli.environment import Environment
 from bork.cli.output import console as consoles
 from bork.cli.output.console import Console
 from bork.cli.output.streams import Err, Out
@@ -23,7 +20,7 @@ class Shown:
         self._files = [open(path, "wb", buffering=0) for path in self._paths]  # noqa: SIM115 (closed by ``read``)
         out, err = (file.fileno() for file in self._files)
         self.console = Console(log_json=log_json, shown=shown, out=Out(out), err=Err(err))
-        self.relay = Relay(self.console, None, "client")
+        self.relay = Relay(self.console, None)
 
     def read(self) -> tuple[str, str]:
         """stdout and stderr."""
@@ -117,18 +114,3 @@ def test_this_very_bork_is_started_whatever_lies_in_the_working_directory(monkey
     assert own_words("bork") == (sys.executable, "-P", "-m", "bork")
     monkeypatch.setattr(sys, "executable", "/opt/bork/bork")
     assert own_words("bork") == ("/opt/bork/bork",)
-
-
-@pytest.mark.parametrize(
-    ("host", "user", "wanted"),
-    [
-        ("web.example.org", "root", "web web.example.org org.example.web root"),
-        ("web", "root", "web web web root"),
-        ("192.0.2.7", "root", "192.0.2.7 192.0.2.7 7.2.0.192 root"),
-        ("2001:db8::7", "root", "2001:db8::7 2001:db8::7 2001:db8::7 root"),
-        ("web", None, "web web web alice"),
-    ],
-)
-def test_placeholders_of_a_pull_are_those_of_the_destination(host: str, user: str | None, wanted: str) -> None:
-    values = placeholders.of_client(Environment({**os.environ, "BORK_USERNAME": "alice"}), host, user)
-    assert placeholders.replace("{hostname} {fqdn} {reverse-fqdn} {user}", values) == wanted

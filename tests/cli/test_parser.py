@@ -248,7 +248,7 @@ BORG_OPTIONS = {
     "rename": "",
     # Borg takes the beginning of an option for the whole, so that --restrict-to-repo is in its documentation.
     "serve": "--restrict-to-path --restrict-to-repository --restrict-to-repo --append-only --storage-quota",
-    "source": "--read --repository-id",
+    "source": "",
     "version": "",
     "with-lock": "",
 }
@@ -258,8 +258,9 @@ _NOT_OF_PULL = """--stdin-name --stdin-user --stdin-group --stdin-mode --content
     --paths-from-command --paths-delimiter --sparse"""
 # What Borg has not.
 OWN_OPTIONS = {
+    "source": "--read --repository-id",
     "pull": " ".join({*BORG_OPTIONS["create"].split()} - {*_NOT_OF_PULL.split()})
-    + " --share-dedup --download-ratelimit --no-ship",
+    + " --share-dedup --download-ratelimit --no-ship --client-encrypts --passphrase-from-server --init",
 }
 
 

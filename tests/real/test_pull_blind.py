@@ -22,8 +22,7 @@ from tests.real.sshd import SSHServer
 
 pytestmark = [pytest.mark.needs("sshd", "ssh", "ssh-keygen"), pytest.mark.timeout(400)]
 
-PROGRAM = (sys.executable, str(Path(__file__).with_name("pull_program.py")))
-ROOT = Path(__file__).resolve().parents[2]
+PROGRAM = (sys.executable, "-m", "bork")
 SECRET = "only the client knows this"
 HANDED_OVER = "the server says this to the client"
 Done = subprocess.CompletedProcess[bytes]
@@ -47,7 +46,7 @@ class Scene:
         self.environment = {
             name: value for name, value in os.environ.items() if not name.startswith(("BORK_", "BORG_"))
         }
-        self.environment |= {"PYTHONPATH": str(ROOT), "BORK_RSH": sshd.rsh()}
+        self.environment |= {"BORK_RSH": sshd.rsh()}
         self.install(f"BORK_PASSPHRASE={shlex.quote(SECRET)}")
 
     def install(self, variables: str = "", program: str = f"{sys.executable} -m bork") -> Path:
@@ -236,7 +235,7 @@ def slow(scene: Scene) -> Iterator[subprocess.Popen[bytes]]:
     scene.pull("first", "--init", "repokey")
     (scene.tree / "big").write_bytes(os.urandom(40 << 20))
     packs = len(list((scene.repository / "packs").glob("*/*")))
-    child = scene.start(*scene.words("slow", "--upload-ratelimit", "6000"))
+    child = scene.start(*scene.words("slow", "--download-ratelimit", "6000"))
     until(lambda: len(list((scene.repository / "packs").glob("*/*"))) > packs, "nothing arrives")
     yield child
     child.terminate()
@@ -280,7 +279,7 @@ def test_a_passphrase_that_is_handed_over_is_in_no_command_line_and_no_environme
     said = scene.pull("one", "--init", "repokey", "--passphrase-from-server")
     assert "this server knows the passphrase" in said
     (scene.tree / "big").write_bytes(os.urandom(40 << 20))
-    child = scene.start(*scene.words("two", "--passphrase-from-server", "--upload-ratelimit", "9000"))
+    child = scene.start(*scene.words("two", "--passphrase-from-server", "--download-ratelimit", "9000"))
     until(lambda: sources(scene), "no client")
     seen = 0
     while child.poll() is None:
@@ -384,7 +383,7 @@ def test_a_forced_command_lets_the_server_read_only_some_paths(scene: Scene) -> 
     scene.environment["BORK_RSH"] = scene.sshd.rsh("restricted")
     scene.environment["BORK_REMOTE_PATH"] = "touch /tmp/owned;"
     run = ["pull", "--client-encrypts", "--init", "repokey"]
-    for path in (scene.tree, f"{inside}/..", out / "text", f"{inside}/../text", "/etc", f"{inside}x"):
+    for path in (scene.tree, f"{inside}/..", out / "text", f"{inside}/../text", "/", f"{inside}x"):
         child = scene.start(*run, scene.sshd.url(path), f"{scene.repository}::one")
         _, words = child.communicate(timeout=60)
         assert child.returncode == 2, path
@@ -480,6 +479,13 @@ def test_a_client_cannot_steer_the_terminal_or_forge_a_line(scene: Scene) -> Non
     said = scene.pull("two", "--list", "--progress", exit_code=2)
     assert "\x1b" not in said
     assert "\\x1b[31m\\nforged" in said
+
+
+def test_options_of_the_one_way_are_refused_in_the_other(scene: Scene) -> None:
+    assert "--share-dedup is only for pulls without" in scene.pull("one", "--share-dedup", exit_code=2)
+    for words in (["--init", "repokey"], ["--passphrase-from-server"]):
+        child = scene.start("pull", *words, scene.sshd.url(scene.tree), f"{scene.repository}::one")
+        assert b"is only for pulls with --client-encrypts" in child.communicate(timeout=60)[1]
 
 
 # ---- when it breaks ----------------------------------------------------------------------------------------------

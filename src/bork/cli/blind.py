@@ -57,9 +57,19 @@ HANDED_OVER = (
 )
 
 
-def pull(
-    invocation: Invocation, client: Server, location: Location, options: CreateOptions, *, rsh: str, program: str
-) -> None:
+def is_wanted(invocation: Invocation) -> bool:
+    """``--client-encrypts``. Options of the one way do nothing in the other, and nobody may believe that they do."""
+    given = invocation.values
+    wanted = given.flag("client_encrypts")
+    foreign = ("share_dedup", "no_ship") if wanted else ("passphrase_from_server", "client_init")
+    for dest in foreign:
+        if given.get(dest):
+            option = "init" if dest == "client_init" else dest.replace("_", "-")
+            invocation.fail(f"--{option} is only for pulls {'without' if wanted else 'with'} --client-encrypts")
+    return wanted
+
+
+def pull(invocation: Invocation, client: Server, location: Location, options: CreateOptions) -> None:
     """Fetch one archive. ``options`` has the roots on the client, and the name that ``location`` has.
 
     ``invocation.exit_code`` is set. Raises: CommandError, and as ``pull_blind``.
@@ -79,14 +89,14 @@ def pull(
         passphrase = _passphrase(invocation, location)
     repository = location.absolute_path()
     order = Order(
-        place=f"{invocation.environment.hostname()}:{repository}",
+        place=f"{os.uname().nodename}:{repository}",
         path=os.fsencode(repository),
         archive=options.archive,
         options=options_of(options),
         roots=options.roots,
         command_line=options.command_line,
         talk=_talk(invocation),
-        rate_bytes_s=1024 * max(0, given.number("upload_ratelimit")),
+        rate_bytes_s=1024 * given.number("download_ratelimit"),
         lock_wait_s=max(0, given.number("lock_wait")),
         passphrase=passphrase,
     )
@@ -97,21 +107,22 @@ def pull(
 
         runs.insert(0, replace(order, encryption=encryption))
     for run in runs:
-        invocation.exit_code = _run(invocation, client, repository, run, rsh, program)
+        invocation.exit_code = _run(invocation, client, repository, run)
         if invocation.exit_code not in FINE:
             return
 
 
-def _run(invocation: Invocation, client: Server, repository: str, order: Order, rsh: str, program: str) -> int:
+def _run(invocation: Invocation, client: Server, repository: str, order: Order) -> int:
     from bork.pull.blind.pull import BlindPull, pull_blind  # late: as above
 
-    relay = Relay(invocation.console, invocation.environment.json_indent(), client.host)
+    given, environment = invocation.values, invocation.environment
+    relay = Relay(invocation.console, environment.json_indent())
     pull = BlindPull(
         client=client,
-        rsh=rsh,
-        program=program,
+        rsh=given.optional("rsh") or environment.get("RSH") or "ssh",
+        program=given.optional("remote_path") or environment.get("REMOTE_PATH") or "bork",
         bork=own_words(invocation.argv[0]),
-        environment=_without_secrets(invocation.environment.variables),
+        environment=_without_secrets(environment.variables),
         repository=repository,
         order=order,
     )
@@ -163,8 +174,8 @@ class Relay:
     the terminal but printable text, and numbers.
     """
 
-    def __init__(self, console: Console, json_indent: int | str | None, host: str) -> None:
-        self._console, self._json_indent, self._host = console, json_indent, host
+    def __init__(self, console: Console, json_indent: int | str | None) -> None:
+        self._console, self._json_indent = console, json_indent
         self._words: list[str] = []
         self._failed = False
 

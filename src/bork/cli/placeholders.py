@@ -62,10 +62,6 @@ class Placeholders(Mapping[str, object]):
             "borgpatch": lambda: ".".join(version[:3]),
         }
 
-    def fix(self, name: str, value: str) -> None:
-        """Let it stand for something else than for us."""
-        self._values[name] = lambda: value
-
     def __getitem__(self, name: str) -> object:
         return self._values[name]()
 
@@ -77,24 +73,6 @@ class Placeholders(Mapping[str, object]):
 
     def __len__(self) -> int:
         return len(self._values)
-
-
-def of_client(environment: Environment, host: str, user: str | None, now: datetime | None = None) -> Placeholders:
-    """For the name of an archive that is fetched from ``host``: what it is called is decided here, and not there.
-
-    ``user``: whom ssh logs in as; None: the same as here.
-    """
-    values = Placeholders(environment, now)
-    short = host if host.replace(".", "").isdecimal() or ":" in host else host.partition(".")[0]
-    known: dict[str, str] = {
-        "hostname": short,
-        "fqdn": host,
-        "reverse-fqdn": ".".join(reversed(host.split("."))),
-        "user": user or environment.username(),
-    }
-    for name, value in known.items():
-        values.fix(name, value)
-    return values
 
 
 def _uuid4() -> str:
