@@ -55,6 +55,8 @@ Four families, because a caller acts differently on each::
     │   │   └── SessionBroken
     │   ├── CacheFault
     │   ├── SourceFault
+    │   ├── ClientFault
+    │   │   └── ClientLacksBork
     │   ├── TarInvalid
     │   ├── OutputFault
     │   ├── NativeMissing
@@ -70,6 +72,7 @@ Four families, because a caller acts differently on each::
         ├── CacheInitAborted
         ├── EncryptionMethodMismatch
         ├── RepositoryAccessAborted
+        ├── RepositorySwapped
         ├── RepositoryReplay
         └── IntegrityError
             └── DecompressionError
@@ -507,6 +510,20 @@ class SourceFault(SystemFault):
     advice = "Check the path and its permissions."
 
 
+class ClientFault(SystemFault):
+    """What went wrong on the host that a pull is from, or on the way to it."""
+
+    message = "The client {host} could not be backed up: {reason}."
+    fields: ClassVar[tuple[str, ...]] = ("host", "reason")
+    advice = "Repair it there and pull again: what has arrived is not sent again."
+
+
+class ClientLacksBork(ClientFault):
+    message = "The client {host} has no program {program}."
+    fields = ("host", "program")
+    advice = "Install Bork there, name it with --remote-path, or pull without --client-encrypts."
+
+
 class TarInvalid(SystemFault):
     message = "{path} cannot be imported: {reason}."
     fields = ("path", "reason")
@@ -613,6 +630,14 @@ class RepositoryAccessAborted(RepositoryError):
     advice = "If you moved it yourself, set BORK_RELOCATED_REPO_ACCESS_IS_OK=yes."
     exit_code = 62
     msgid = "Cache.RepositoryAccessAborted"
+
+
+class RepositorySwapped(RepositoryError):
+    message = "The server gives another repository than this client has used: {found}, not {expected}."
+    fields = ("found", "expected")
+    advice = "Find out why. If you want it, name it on the client: bork source --repository-id ID."
+    exit_code = 65
+    msgid = "RepositorySwapped"
 
 
 class RepositoryReplay(RepositoryError):

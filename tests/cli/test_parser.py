@@ -248,6 +248,7 @@ BORG_OPTIONS = {
     "rename": "",
     # Borg takes the beginning of an option for the whole, so that --restrict-to-repo is in its documentation.
     "serve": "--restrict-to-path --restrict-to-repository --restrict-to-repo --append-only --storage-quota",
+    "source": "",
     "status": "",
     "version": "",
     "with-lock": "",
@@ -257,8 +258,9 @@ _NOT_OF_PULL = """--stdin-name --stdin-user --stdin-group --stdin-mode --content
     --paths-from-command --paths-delimiter --sparse"""
 # What Borg has not.
 OWN_OPTIONS = {
+    "source": "--read --repository-id",
     "pull": " ".join({*BORG_OPTIONS["create"].split()} - {*_NOT_OF_PULL.split()})
-    + " --share-dedup --download-ratelimit --no-ship"
+    + " --share-dedup --download-ratelimit --no-ship --client-encrypts --passphrase-from-server --init"
     + " --all --due --host --jobs --check --setup --apply --config",
     "status": "--config --json --prometheus --refresh",
     "create": "--root",

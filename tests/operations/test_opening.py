@@ -16,8 +16,10 @@ from bork.errors import (
     RepoKeyNotFound,
     RepositoryAccessAborted,
     RepositoryDoesNotExist,
+    RepositorySwapped,
 )
-from bork.operations.opening import open_repository
+from bork.operations import security
+from bork.operations.opening import Access, open_repository
 from bork.repository.config import RepositoryConfig, decode
 from bork.storage.names import CONFIG, ObjectName
 from tests.operations.scene import PASSPHRASE, Scene
@@ -153,3 +155,47 @@ def test_a_security_directory_that_cannot_be_used_is_named(scene: Scene) -> None
     (scene.home / "security").touch()
     with pytest.raises(CacheFault, match="security"):
         open_repository(scene.access())
+
+
+# ---- a server that pulls -----------------------------------------------------------------------------------------
+
+
+def pulled(scene: Scene, location: str = "/repository", *ids: str) -> Access:
+    return replace(scene.access(location), pulled=ids)
+
+
+def test_the_repository_that_was_given_first_is_taken_wherever_it_is_and_no_other(scene: Scene) -> None:
+    scene.init()
+    scene.init(access=scene.access("/other"))
+    scene.stores.objects["/moved"] = scene.stores.objects["/repository"]
+    forget(scene)
+    scene.user.agrees = True
+    for location in ("/repository", "/moved"):
+        open_repository(pulled(scene, location)).repository.close()
+    assert scene.user.asked == [], "where it is says nothing"
+    with pytest.raises(RepositorySwapped):
+        open_repository(pulled(scene, "/other"))
+    open_repository(scene.access("/other")).repository.close()  # for somebody else than who pulls it is as good as ever
+    with pytest.raises(RepositorySwapped):
+        open_repository(pulled(scene, "/other"))
+
+
+def test_repositories_that_are_named_are_taken_and_no_other(scene: Scene) -> None:
+    ours, other = (decode(objects_at(scene, at)[CONFIG], "here").id.hex() for at in ("/repository", "/other"))
+    open_repository(pulled(scene, "/repository", other, ours)).repository.close()
+    with pytest.raises(RepositorySwapped, match=f"{ours}, not {other}"):
+        open_repository(pulled(scene, "/repository", other))
+
+
+def objects_at(scene: Scene, location: str) -> dict[ObjectName, bytes]:
+    scene.init(access=scene.access(location))
+    return scene.stores.objects[location]
+
+
+def test_a_repository_that_could_not_be_opened_is_not_remembered(scene: Scene) -> None:
+    scene.init()
+    forget(scene)
+    scene.user.configured = b"wrong"
+    with pytest.raises(PassphraseWrong):
+        open_repository(pulled(scene))
+    assert security.pins(scene.access()) == ()

@@ -6,6 +6,7 @@ from typing import Any
 
 import bork.protocol.hello
 import bork.protocol.messages
+import bork.protocol.preamble
 import bork.protocol.verbs
 import bork.protocol.wire
 import bork.server.guarded
@@ -14,13 +15,16 @@ import bork.storage.remote.connection
 from bork.protocol.faults import CLASSES
 from bork.protocol.hello import MAGIC, Hello
 from bork.protocol.messages import HEADER, HEADER_LENGTH
+from bork.protocol.preamble import PREAMBLE_MAGIC
 from bork.protocol.verbs import ENTRY_LENGTH, OPENING, VERBS
+from bork.pull.blind.order import MEMBERS
 from tests.docs.pages import ROOT, first_codes, rows, section
 
 PAGE = ROOT / "docs" / "protocol.md"
 MODULES = (
     bork.protocol.hello,
     bork.protocol.messages,
+    bork.protocol.preamble,
     bork.protocol.verbs,
     bork.protocol.wire,
     bork.server.guarded,
@@ -65,10 +69,15 @@ def test_limits_and_times_are_those_of_the_code() -> None:
             assert unit
             assert meaning
     shown = {*first_codes(section(PAGE, "Limits")), *first_codes(section(PAGE, "Time"))}
-    for module in (bork.protocol.messages, bork.protocol.verbs, bork.protocol.wire):
+    for module in (bork.protocol.messages, bork.protocol.preamble, bork.protocol.verbs, bork.protocol.wire):
         own = {name for name in vars(module) if name.isupper() and name.endswith(("_MAX", "_S", "_MIN"))}
         own -= {"ID_MAX", "NAME_MAX", "SMALL_MAX"}  # they are in the text
         assert {name for name in own if not name.startswith("_")} <= shown | set(members(section(PAGE, "Message")))
+
+
+def test_the_order_of_a_pull_has_the_members_of_the_code() -> None:
+    assert first_codes(section(PAGE, "The order of a pull")) == sorted(MEMBERS)
+    assert f"`{PREAMBLE_MAGIC.decode()}`" in section(PAGE, "The order of a pull")
 
 
 def test_the_classes_that_may_pass_are_those_of_the_code() -> None:

@@ -14,6 +14,7 @@ from bork.storage.base import Hold, Range, Store
 from bork.storage.holding import LocalHold
 from bork.storage.memory import MemoryStore
 from bork.storage.names import COLLECTIONS, CONFIG, ObjectName
+from bork.storage.remote.child import Child
 from bork.storage.remote.store import RemoteStore
 from tests.storage.naming import archive, pack, session
 
@@ -216,8 +217,10 @@ def let_die(store: Store, hold: Hold) -> None:
     if isinstance(store, MemoryStore):
         store.die()
     elif isinstance(store, RemoteStore):
-        store._connection._child._process.kill()
-        store._connection._child._process.wait()
+        child = store._connection._child
+        assert isinstance(child, Child)
+        child._process.kill()
+        child._process.wait()
     else:
         assert isinstance(hold, LocalHold)
         hold._root.close(hold._fd)

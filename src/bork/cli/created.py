@@ -35,25 +35,37 @@ def working_directory() -> str:
 def show(invocation: Invocation, access: Access, outcome: CreateOutcome) -> None:
     """``--json``, ``--stats`` or ``--quick-stats``."""
     given, console = invocation.values, invocation.console
+    quick = given.flag("quick_stats")
+    if given.flag("json"):
+        console.result_json(document(invocation, access, outcome, quick=quick), invocation.environment.json_indent())
+    elif given.flag("stats") or quick:
+        console.log_lines(statistics(invocation, access, outcome, quick=quick), name=STATS)
+
+
+def statistics(invocation: Invocation, access: Access, outcome: CreateOutcome, *, quick: bool) -> str:
+    """The block of ``--stats``."""
+    archive, totals = _parts(outcome, quick=quick)
+    return report.created(access.path, archive, totals, iec=invocation.console.iec)
+
+
+def document(invocation: Invocation, access: Access, outcome: CreateOutcome, *, quick: bool) -> dict[str, object]:
+    """What ``--json`` prints."""
+    assert outcome.repository_id is not None
+    assert outcome.encryption is not None
+    archive, totals = _parts(outcome, quick=quick)
+    repository_id = outcome.repository_id.hex()
+    document = report.repository_json(
+        repository_id, access.path, outcome.end_ns, outcome.encryption, outcome.key_location
+    )
+    document["archive"] = report.archive_json(archive, created_now=True)
+    if totals is not None:
+        cache_dir = os.path.join(invocation.environment.cache_dir(), repository_id)
+        document["cache"] = report.cache_json(cache_dir, totals)
+    return document
+
+
+def _parts(outcome: CreateOutcome, *, quick: bool) -> tuple[report.Archive, report.Totals | None]:
     assert outcome.head is not None
     assert outcome.archive_id is not None
-    location = access.path
-    archive = report.Archive.of(outcome.head, outcome.archive_id)
-    totals = None
-    if outcome.totals is not None and not given.flag("quick_stats"):
-        totals = report.Totals.of(outcome.totals)
-    if given.flag("json"):
-        from bork.operations.opening import open_repository  # late: only --json needs it
-
-        with open_repository(access, needs_key=False) as opened:
-            repository_id = opened.repository.id.hex()
-            document = report.repository_json(
-                repository_id, location, outcome.end_ns, opened.mode.name, opened.key_location
-            )
-        document["archive"] = report.archive_json(archive, created_now=True)
-        if totals is not None:
-            cache_dir = os.path.join(invocation.environment.cache_dir(), repository_id)
-            document["cache"] = report.cache_json(cache_dir, totals)
-        console.result_json(document, invocation.environment.json_indent())
-    elif given.flag("stats") or given.flag("quick_stats"):
-        console.log_lines(report.created(location, archive, totals, iec=console.iec), name=STATS)
+    totals = None if outcome.totals is None or quick else report.Totals.of(outcome.totals)
+    return report.Archive.of(outcome.head, outcome.archive_id), totals

@@ -246,6 +246,8 @@ def load(command: str) -> ModuleType:  # noqa: C901 (a table, in a form that the
             from bork.cli.commands import rename as module
         case "serve":
             from bork.cli.commands import serve as module
+        case "source":
+            from bork.cli.commands import source as module
         case "status":
             from bork.cli.commands import status as module
         case "version":

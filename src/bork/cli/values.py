@@ -108,6 +108,12 @@ def path(text: str) -> str:
     return text
 
 
+def repository_id(text: str) -> str:
+    if len(text) != 64 or not set(text.lower()) <= set("0123456789abcdef"):
+        raise ValueError(f"not the id of a repository, 64 hexadecimal digits: {text!r}")
+    return text.lower()
+
+
 def storage_quota(text: str) -> int:
     try:
         quota = parse_size(text)

@@ -133,3 +133,6 @@ class Access:
     stores: Stores = field(default_factory=LocalStores)
     kdf_cost: KdfCost = KDF_DEFAULT
     is_local: bool = True  # whether ``path`` is a path of this machine
+    # Not None: who pulls gives us the repository, and could give us another one. The ids (hex) that it may give; none:
+    # the one that it gave first.
+    pulled: tuple[str, ...] | None = None

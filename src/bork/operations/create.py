@@ -128,6 +128,8 @@ class CreateOutcome:
     totals: RepositoryTotals | None  # of the repository, with the new archive
     start_ns: int
     end_ns: int
+    encryption: str | None = None  # its mode
+    key_location: str | None = None
 
 
 class WritingEngine(Engine, Protocol):
@@ -191,6 +193,8 @@ def run(access: Access, options: CreateOptions, events: EventSink, start: Start 
             totals=RepositoryTotals.of_index(heads, loaded.index),  # it knows the new chunks by now
             start_ns=start_ns,
             end_ns=entry.head.end_ns,
+            encryption=opened.mode.name,
+            key_location=opened.key_location,
         )
 
 

@@ -95,6 +95,8 @@ def run(access: Access, options: ImportTarOptions, events: EventSink) -> CreateO
             totals=RepositoryTotals.of_index(heads, loaded.index),  # it knows the new chunks by now
             start_ns=start_ns,
             end_ns=entry.head.end_ns,
+            encryption=opened.mode.name,
+            key_location=opened.key_location,
         )
 
 

@@ -28,6 +28,7 @@ COMMANDS: dict[str, str] = {
     "recreate": "re-create archives",
     "rename": "rename archive",
     "serve": "start repository server process",
+    "source": "be what a server pulls from",
     "status": "show when each host was backed up last",
     "version": "display the version",
     "with-lock": "run user command with lock held",

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from bork.cli import created, paths, values
+from bork.cli import blind, created, paths, values
 from bork.cli.commands import create as local
 from bork.cli.create_options import CREATE
 from bork.cli.environment import Environment
@@ -60,6 +60,7 @@ COMMAND = Command(
     (
         Group("Pull options", _PULL),
         Group("Many hosts", fleet.OPTIONS),
+        Group("Options of a pull where the client encrypts", blind.OPTIONS),
         *(Group(group.title, _of_create(group.options)) for group in CREATE.groups),
     ),
     epilog="""\
@@ -100,6 +101,9 @@ def run(invocation: Invocation) -> None:
     invocation.environment = _ClientEnvironment(invocation.environment.variables, client)
     location, options = local.prepare(invocation)
     options = _of_client(options, client)
+    if blind.is_wanted(invocation):
+        blind.pull(invocation, client.server, location, options)
+        return
     invocation.console.log("info", f'Pulling archive "{location.canonical()}::{location.archive}" from {client.name}')
     access = invocation.access(location)
     from bork.pull import pull  # late: a bad command line is answered without the engine

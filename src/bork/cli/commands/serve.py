@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import os
 import stat
-import sys
 from typing import TYPE_CHECKING, cast
 
 import bork
 from bork.cli import values
+from bork.cli.connection import take_streams
 from bork.cli.options import Command, Option
 
 if TYPE_CHECKING:
@@ -62,7 +62,7 @@ def run(invocation: Invocation) -> None:
     from bork.server.serve import serve
 
     policy = _policy(invocation)
-    read_fd, write_fd = _take_streams()
+    read_fd, write_fd = take_streams()
     confinement = Confinement()
     confinement.begin(policy.fences)
     invocation.console.log("info", f"bork serve {bork.__version__}: {'; '.join(confinement.description)}")
@@ -95,24 +95,3 @@ def _listens(fd: int) -> bool:
 
     with socket.socket(fileno=os.dup(fd)) as given:
         return given.getsockopt(socket.SOL_SOCKET, socket.SO_ACCEPTCONN) != 0
-
-
-def _take_streams() -> tuple[int, int]:
-    """Standard input and output are the connection, and nobody else's: what is printed by mistake goes to stderr.
-
-    Where stderr is the connection, too (an inetd, a unit without ``StandardError=``), what would go there is dropped:
-    a line of the log amidst messages would end the session. The client is told of errors in messages of its own.
-    """
-    sys.stdout.flush()
-    sys.stderr.flush()
-    read_fd, write_fd = os.dup(0), os.dup(1)
-    if stat.S_ISSOCK(os.fstat(2).st_mode) and os.path.sameopenfile(1, 2):
-        null = os.open(os.devnull, os.O_WRONLY)
-        os.dup2(null, 2)
-        os.close(null)
-    nothing, unused = os.pipe()  # and not /dev/null: a chroot may have none
-    os.close(unused)
-    os.dup2(nothing, 0)
-    os.close(nothing)
-    os.dup2(2, 1)
-    return read_fd, write_fd

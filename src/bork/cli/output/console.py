@@ -44,6 +44,12 @@ class Console:
     ) -> None:
         self.out = out or Out()
         self._err = err or Err()
+        self._live_cells = 0  # columns of the line that progress has left on the terminal
+        self._live_rows = 0  # the same of a block, in lines
+        self.set_up(level=level, log_json=log_json, iec=iec, shown=shown)
+
+    def set_up(self, *, level: str, log_json: bool, iec: bool, shown: frozenset[str]) -> None:
+        """How everything from now on is shown."""
         self._level = LEVELS[level]
         self._shown = shown
         self.log_json = log_json
@@ -55,8 +61,6 @@ class Console:
 
             self._json = JsonRenderer()
             self._renderer = self._json
-        self._live_cells = 0  # columns of the line that progress has left on the terminal
-        self._live_rows = 0  # the same of a block, in lines
 
     # ---- talk: stderr --------------------------------------------------------------------------------------------
 

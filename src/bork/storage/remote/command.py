@@ -30,8 +30,27 @@ def connect_command(server: Server, rsh: str, remote_path: str, *options: str) -
     """
     words = ssh_words(server, rsh)
     if not remote_path or remote_path.startswith("-"):
-        raise CommandError(f"not the name of a program: {remote_path!r} (--remote-path or BORK_REMOTE_PATH)")
+        raise _no_program(remote_path)
     return [*words, remote_path, "serve", *options]
+
+
+def remote_command(server: Server, rsh: str, program: str, *arguments: str) -> list[str]:
+    """The words that run ``program`` on another host. Nothing of it means anything to the shell there.
+
+    ``program`` may be several words, as ``sudo bork``, each of which is quoted. Raises: CommandError.
+    """
+    *words, destination = ssh_words(server, rsh)
+    try:
+        remote = shlex.split(program)
+    except ValueError:
+        remote = []
+    if not remote or remote[0].startswith("-"):
+        raise _no_program(program)
+    return [*words, "--", destination, shlex.join([*remote, *arguments])]
+
+
+def _no_program(text: str) -> CommandError:
+    return CommandError(f"not the name of a program: {text!r} (--remote-path or BORK_REMOTE_PATH)")
 
 
 def ssh_words(server: Server, rsh: str) -> list[str]:

@@ -24,6 +24,7 @@ from bork.protocol.hello import Hello, common_version
 from bork.protocol.verbs import check_answer, request_body
 from bork.protocol.wire import Stalled, Wire
 from bork.storage.remote.child import Child
+from bork.storage.remote.inherited import Inherited
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -50,6 +51,11 @@ class Settings:
     rate_bytes_s: int = 0  # of the upload; 0: no limit
     buffer_bytes: int = 0  # that may wait to be sent when a put returns
     answer_s: float = ANSWER_S
+    descriptors: tuple[int, int] | None = None  # to read and to write, where the connection is there already
+
+    def connect(self) -> Child | Inherited:
+        """Raises: ConnectionClosedWithHint."""
+        return Child(self.command, self.say) if self.descriptors is None else Inherited(*self.descriptors)
 
 
 @dataclass(slots=True, eq=False)
@@ -66,11 +72,11 @@ class Pending:
 
 
 class Connection:
-    """Starts the child. Raises: ConnectionClosed and the other RemoteFaults, here and in every method."""
+    """Starts the child, if there has to be one. Raises: ConnectionClosed and the other RemoteFaults, here and later."""
 
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
-        self._child = Child(settings.command, settings.say)
+        self._child = settings.connect()
         self._wire = Wire(
             self._child.stdout,
             self._child.stdin,
