@@ -22,9 +22,9 @@ from statistics import median
 ROOT = Path(__file__).resolve().parents[1]
 sys.path[:0] = [str(ROOT), str(Path(__file__).parent)]
 
-from tests.real.sshd import SSHServer  # noqa: E402
+from tests.real.sshd import SSHServer  # noqa: E402 (behind the path)
 
-from report import table  # noqa: E402
+from report import table  # noqa: E402 (behind the path)
 
 WORDS = 5000
 PASSPHRASE = "correct horse battery staple"

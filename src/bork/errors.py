@@ -81,13 +81,13 @@ An error is raised with the values of its ``fields``, in that order: ``raise Rep
 is one line that says what and where; ``advice`` is one sentence that says what to do; ``exit_code`` is the number of
 Borg 1.4 (``BORG_EXIT_CODES=modern``), and ``msgid`` the name that Borg's JSON log has for the same error.
 
-One file of a backup that cannot be read is no exception but a value: see ``ITEM_WARNINGS``. A fault of the repository
+One file of a backup that cannot be read is no exception but a value: see ``cli.item_warnings``. A fault of the repository
 can never become one of those, for they share no class.
 """
 
 from __future__ import annotations
 
-from typing import ClassVar, NamedTuple
+from typing import ClassVar
 
 
 class BorkError(Exception):
@@ -667,37 +667,3 @@ class IntegrityError(RepositoryError):
 class DecompressionError(IntegrityError):
     exit_code = 92
     msgid = "DecompressionError"
-
-
-# ---- one item; the rest goes on ----------------------------------------------------------------------------------
-
-
-class ItemWarning(NamedTuple):
-    """A trouble with one item. ``exit_code`` is Borg's modern number; in the legacy numbering each of them is 1."""
-
-    kind: str
-    exit_code: int
-    msgid: str
-    message: str  # with {path} and {detail}
-
-
-ITEM_WARNINGS: dict[str, ItemWarning] = {
-    warning.kind: warning
-    for warning in (
-        ItemWarning("changed", 100, "FileChangedWarning", "{path}: file changed while we backed it up"),
-        ItemWarning(
-            "never_matched", 101, "IncludePatternNeverMatchedWarning", "Include pattern '{path}' never matched."
-        ),
-        ItemWarning("metadata", 102, "BackupError", "{path}: {detail}"),
-        ItemWarning("damaged", 102, "BackupError", "{path}: {detail}"),
-        ItemWarning("orphan", 102, "BackupError", "{path}: {detail}"),
-        ItemWarning("race", 103, "BackupRaceConditionError", "{path}: {detail}"),
-        ItemWarning("os", 104, "BackupOSError", "{path}: {detail}"),
-        ItemWarning("permission", 105, "BackupPermissionError", "{path}: {detail}"),
-        ItemWarning("io", 106, "BackupIOError", "{path}: {detail}"),
-        ItemWarning("not_found", 107, "BackupFileNotFoundError", "{path}: {detail}"),
-        ItemWarning("symlink_parent", 108, "BackupSymlinkParentError", "{path}: {detail}"),
-        ItemWarning("path_traversal", 109, "BackupPathTraversalError", "{path}: {detail}"),
-        ItemWarning("hardlink_source", 110, "BackupHardlinkSourceError", "{path}: {detail}"),
-    )
-}

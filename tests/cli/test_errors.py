@@ -7,7 +7,8 @@ import pytest
 
 from bork import errors
 from bork.cli.execute import with_advice
-from bork.errors import ITEM_WARNINGS, BorkError, IntegrityError
+from bork.cli.item_warnings import ITEM_WARNINGS
+from bork.errors import BorkError, IntegrityError
 
 
 def tree(root: type[BorkError]) -> Iterator[type[BorkError]]:

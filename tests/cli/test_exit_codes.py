@@ -5,7 +5,8 @@ import pytest
 from bork import errors
 from bork.cli import exit_codes
 from bork.cli.exit_codes import Warnings
-from bork.errors import ITEM_WARNINGS, BorkError
+from bork.cli.item_warnings import ITEM_WARNINGS
+from bork.errors import BorkError
 
 # Modern exit codes and message ids of Borg 1.4.5, for everything that Bork has, too.
 BORG = {

@@ -12,9 +12,10 @@ from bork.cli import exit_codes
 from bork.cli.commands import COMMANDS, NOT_AVAILABLE
 from bork.cli.execute import load
 from bork.cli.formats import ARCHIVE_KEYS, FIXED, ITEM_KEYS
+from bork.cli.item_warnings import ITEM_WARNINGS
 from bork.cli.options import COMMON, Command, Option
 from bork.cli.placeholders import NAMES
-from bork.errors import ITEM_WARNINGS, BorkError
+from bork.errors import BorkError
 from tests.docs.pages import ROOT, USAGE, first_codes, rows, section
 
 GENERAL = USAGE / "general.md"

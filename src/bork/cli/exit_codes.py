@@ -6,7 +6,8 @@ Legacy (the default, as in Borg 1.4): 0 success, 1 warning, 2 error, 128+N signa
 
 from __future__ import annotations
 
-from bork.errors import ITEM_WARNINGS, BorkError
+from bork.cli.item_warnings import ITEM_WARNINGS
+from bork.errors import BorkError
 
 SUCCESS = 0
 WARNING = 1

@@ -52,7 +52,7 @@ class EventSink(Protocol):
         """Content of files, for ``extract --stdout``."""
 
     def problem(self, kind: str, path: bytes, message: str) -> None:
-        """One thing could not be handled fully; the rest goes on. ``kind``: a key of ``errors.ITEM_WARNINGS``."""
+        """One thing could not be handled fully; the rest goes on. ``kind``: a key of ``cli.item_warnings``."""
 
     def progress(self, progress: Progress) -> None:
         """Called at most about five times a second, and once at the end with ``finished``."""

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
+from bork.cli.item_warnings import ITEM_WARNINGS
 from bork.cli.output.text import one_line
-from bork.errors import ITEM_WARNINGS
 
 if TYPE_CHECKING:
     from bork.cli.exit_codes import Warnings

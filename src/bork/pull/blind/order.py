@@ -218,7 +218,7 @@ MEMBERS: Mapping[str, Callable[[Value], bool]] = {
     "compression": _compression,
     "encryption": _optional(_one_of(*_MODES)),
     "exclude_if_present": _all(_data),
-    "files_cache": _one_of(*_FILES_CACHES),
+    "files_cache": _optional(_one_of(*_FILES_CACHES)),
     "files_changed": _one_of("ctime", "mtime", "disabled"),
     "flags": _all(_one_of(*FLAGS)),
     "iec": _flag,
