@@ -81,8 +81,8 @@ An error is raised with the values of its ``fields``, in that order: ``raise Rep
 is one line that says what and where; ``advice`` is one sentence that says what to do; ``exit_code`` is the number of
 Borg 1.4 (``BORG_EXIT_CODES=modern``), and ``msgid`` the name that Borg's JSON log has for the same error.
 
-One file of a backup that cannot be read is no exception but a value: see ``cli.item_warnings``. A fault of the repository
-can never become one of those, for they share no class.
+One file of a backup that cannot be read is no exception but a value: see ``cli.item_warnings``. A fault of the
+repository can never become one of those, for they share no class.
 """
 
 from __future__ import annotations

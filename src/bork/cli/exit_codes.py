@@ -6,8 +6,12 @@ Legacy (the default, as in Borg 1.4): 0 success, 1 warning, 2 error, 128+N signa
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 from bork.cli.item_warnings import ITEM_WARNINGS
-from bork.errors import BorkError
+
+if TYPE_CHECKING:
+    from bork.errors import BorkError
 
 SUCCESS = 0
 WARNING = 1
