@@ -531,6 +531,16 @@ def test_info_of_no_archive_is_an_empty_list(run: Run, info: None) -> None:
 # ---- extract, check, key -----------------------------------------------------------------------------------------
 
 
+def test_extract_into_a_foreign_root(run: Run, native: None, monkeypatch: pytest.MonkeyPatch) -> None:
+    from bork.operations import extract as operation
+
+    recorder = Recorder(None)
+    monkeypatch.setattr(operation, "run", recorder)
+    assert run("extract", "--root", "/mnt/client", "/r::a").code == 0
+    assert (recorder.options().target, recorder.options().foreign) == ("/mnt/client", True)
+    assert "--root and --stdout exclude each other" in run("extract", "--root", "/mnt", "--stdout", "/r::a").err
+
+
 def test_extract_lists_paths_and_shows_percents(run: Run, native: None, monkeypatch: pytest.MonkeyPatch) -> None:
     from bork.operations import extract as operation
 
@@ -545,9 +555,6 @@ def test_extract_lists_paths_and_shows_percents(run: Run, native: None, monkeypa
     assert said.err == "d/sub\nd/sub/g\n 25.0% Extracting: d/sub/g\n"
     assert (recorder.options().strip_components, recorder.options().sparse, recorder.options().to) == (1, True, "files")
     assert (recorder.options().target, recorder.options().foreign) == (".", False)
-    run("extract", "--root", "/mnt/client", "/r::a")
-    assert (recorder.options().target, recorder.options().foreign) == ("/mnt/client", True)
-    assert "--root and --stdout exclude each other" in run("extract", "--root", "/mnt", "--stdout", "/r::a").err
     lines = [json.loads(line) for line in run("extract", "-p", "--list", "--log-json", "/r::a").err.splitlines()]
     assert [line.pop("time") > 0 for line in lines] == [True] * 4
     assert lines == [
