@@ -245,6 +245,9 @@ def slow(scene: Scene) -> Iterator[subprocess.Popen[bytes]]:
 def test_the_server_holds_no_secret_and_both_fences_are_always_there(
     scene: Scene, slow: subprocess.Popen[bytes]
 ) -> None:
+    client = sources(scene)[0]
+    os.kill(client, signal.SIGSTOP)  # so that there is time to look
+    assert SECRET.encode() in memory_of(client), "or this test looks at nothing"
     (server,) = serving(scene)
     words = Path(f"/proc/{server}/cmdline").read_bytes().split(b"\0")
     repository = os.fsencode(scene.repository)
@@ -254,7 +257,7 @@ def test_the_server_holds_no_secret_and_both_fences_are_always_there(
     for pid in (slow.pid, *map(int, children)):
         assert not any(SECRET.encode() in each for each in environment_of(pid))
         assert SECRET.encode() not in memory_of(pid)
-    assert SECRET.encode() in memory_of(sources(scene)[0]), "or this test looks at nothing"
+    os.kill(client, signal.SIGCONT)
 
 
 def memory_of(pid: int) -> bytes:
