@@ -110,11 +110,15 @@ REFUSED = {
 }
 MESSAGES: dict[str, tuple[dict[str, Any], bytes]] = {
     "hello of a client": (
-        {"features": [], "program": "bork 0.1.0", "role": "client", "versions": [1, 1]},
+        {"features": ["look"], "program": "bork 0.1.0", "role": "client", "versions": [1, 1]},
         b"",
     ),
     "hello of a server": (
-        {"features": [], "program": "bork 0.1.0", "role": "server", "versions": [1, 1]},
+        {"features": ["look"], "program": "bork 0.1.0", "role": "server", "versions": [1, 1]},
+        b"",
+    ),
+    "hello of an older server": (
+        {"features": [], "program": "bork 0.0.9", "role": "server", "versions": [1, 1]},
         b"",
     ),
     "open": ({"path": b"/~/repo", "request": 1, "verb": "open"}, b""),
@@ -123,6 +127,22 @@ MESSAGES: dict[str, tuple[dict[str, Any], bytes]] = {
     "ranges": ({"answer": 2}, b"abcde"),
     "list": ({"collection": "packs", "request": 3, "verb": "list"}, b""),
     "listing": ({"answer": 3, "more": False}, bytes.fromhex(ID) + (1000).to_bytes(8, "big")),
+    "look": ({"contents": True, "holders": True, "request": 3, "verb": "look", "what": "sessions"}, b""),
+    "shown": (
+        {"answer": 3, "more": False},
+        bytes.fromhex(ID) + (7).to_bytes(8, "big") + (7).to_bytes(4, "big") + b"\1\0\0\0" + b"session"
+        + bytes.fromhex("0e" * 32) + (9).to_bytes(8, "big") + b"\xff\xff\xff\xff" + b"\0\0\0\0",
+    ),
+    "commit": (
+        {"name": f"archives/{ID}", "request": 4, "session": f"sessions/{ID}", "verb": "put_while_held"},
+        b"head",
+    ),
+    "committed": ({"answer": 4, "intact": True}, b""),
+    "delete_if": (
+        {"content": bytes.fromhex(ID), "name": f"archives/{ID}", "request": 4, "verb": "delete_if"},
+        b"",
+    ),
+    "deleted": ({"answer": 4, "deleted": True}, b""),
     "put": ({"name": f"archives/{ID}", "request": 4, "verb": "put_if_absent"}, b"head"),
     "refusal": (
         {

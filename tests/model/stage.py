@@ -170,7 +170,7 @@ class Stage:
 
     def process(self, name: str, script: Callable[[Access], object], can: Can) -> Process:
         """``can``: besides sessions and generations, which everybody looks at."""
-        lists, puts, deletes = can.lists | {"sessions", "gc"}, can.puts | {"sessions"}, can.deletes
+        lists, puts, deletes = can.lists | {"sessions", "gc", "keys"}, can.puts | {"sessions"}, can.deletes
         return Process(name, Can(lists, puts, deletes), script, self.access)
 
     def writer(self, name: str, host: str = "host") -> Process:

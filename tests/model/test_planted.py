@@ -1,11 +1,13 @@
 """The search finds mistakes: each of these is planted into the real code, and some interleaving must show it."""
 
-from collections.abc import Iterator
-
 import pytest
 
 from bork.archive.generation import Generation
-from bork.operations import committing, compact, generations, index, sessions
+from bork.operations import compact, index, sessions
+from bork.repository.layout import HeadId, SessionId
+from bork.repository.repository import Repository
+from bork.repository.sight import Sight
+from bork.storage.base import Hold
 from tests.model.explore import Failure
 from tests.model.stage import Stage
 from tests.model.world import LAGGING, LOCAL, OBJECTS
@@ -38,27 +40,25 @@ def test_a_writer_does_not_heed_what_is_condemned(stage: Stage, monkeypatch: pyt
 
 
 def test_a_session_is_put_too_late(stage: Stage, monkeypatch: pytest.MonkeyPatch) -> None:
-    """It says that it has seen the newest generation, and has not looked again after it was put."""
-    numbers: Iterator[int] = iter(())
+    """It looks for the newest generation and for packs, and is put only then."""
 
-    def once(repository: object) -> int:
-        nonlocal numbers
-        number = next(numbers, None)
-        if number is None:
-            number = real(repository)  # type: ignore[arg-type]  # it is a repository
-            numbers = iter([number])
-        return number
+    def too_late(self: Repository, session: SessionId, data: bytes, *whats: str) -> tuple[Hold, Sight]:
+        sight = self.look(*whats)
+        return self.hold_session(session, data), sight
 
-    real = generations.newest_number
-    monkeypatch.setattr(sessions, "newest_number", once)
-    monkeypatch.setattr(index, "newest", lambda *_: Generation())
+    monkeypatch.setattr(Repository, "hold_and_look", too_late)
     stage.begin_with("deleted")
     with pytest.raises((Failure, AssertionError)):
         stage.explore(LOCAL, stage.writer("new"), stage.compactor())
 
 
 def test_a_fenced_writer_does_not_look_for_its_session_again(stage: Stage, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(committing, "withdraw_unless_at_work", lambda *_: None)
+    def believe(self: sessions.Session, head: HeadId, data: bytes) -> bool:
+        real(self, head, data)
+        return True
+
+    real = sessions.Session.put_head
+    monkeypatch.setattr(sessions.Session, "put_head", believe)
     stage.begin_with("deleted")
     with pytest.raises(Failure, match=r"archive new is gone|cannot be restored"):
         stage.explore(OBJECTS, stage.writer("new"), stage.compactor(), accepts={"SessionBroken"})

@@ -11,12 +11,13 @@ import bork.protocol.verbs
 import bork.protocol.wire
 import bork.server.guarded
 import bork.server.serve
+import bork.storage.remote.child
 import bork.storage.remote.connection
 from bork.protocol.faults import CLASSES
 from bork.protocol.hello import MAGIC, Hello
 from bork.protocol.messages import HEADER, HEADER_LENGTH
 from bork.protocol.preamble import PREAMBLE_MAGIC
-from bork.protocol.verbs import ENTRY_LENGTH, OPENING, VERBS
+from bork.protocol.verbs import ENTRY_LENGTH, LOOK_ENTRY_LENGTH, OPENING, VERBS
 from bork.pull.blind.order import MEMBERS
 from tests.docs.pages import ROOT, first_codes, rows, section
 
@@ -29,6 +30,7 @@ MODULES = (
     bork.protocol.wire,
     bork.server.guarded,
     bork.server.serve,
+    bork.storage.remote.child,
     bork.storage.remote.connection,
 )
 CONSTANTS: dict[str, Any] = {
@@ -90,7 +92,8 @@ def test_the_header_of_the_page_is_that_of_the_code() -> None:
     assert offsets == [0, 4, 8, 12, HEADER_LENGTH]
     assert HEADER.size == HEADER_LENGTH
     entry = [row for row in rows(section(PAGE, "Requests and answers")) if len(row) == 5 and row[0].isdigit()]
-    assert [int(row[0]) + int(row[1]) for row in entry] == [32, ENTRY_LENGTH]
+    ends = [int(row[0]) + int(row[1]) for row in entry]
+    assert ends == [32, ENTRY_LENGTH, 32, 40, 44, 45, LOOK_ENTRY_LENGTH]
     assert MAGIC.hex(" ") in section(PAGE, "Hello")
 
 

@@ -20,7 +20,7 @@ from bork.protocol.messages import BODY_MAX, DATA_MAX
 from bork.protocol.verbs import NAMES_MAX, RANGES_BYTES_MAX, RANGES_MAX, VERBS
 from bork.repository.session import SessionRecord
 from bork.server.policy import Policy
-from tests.server.conftest import ARCHIVE, make
+from tests.server.conftest import ARCHIVE, DEAD, make
 from tests.server.served import HELLO, Served, is_one_line, message, name_of, opened, raw, request, tree
 
 APPEND_ONLY = Policy(append_only=True)
@@ -180,6 +180,7 @@ def test_a_broken_request_ends_the_connection_and_changes_nothing(repository: Pa
 @pytest.mark.parametrize("verb", sorted(set(VERBS) - {"open", "create"}))
 def test_nothing_can_be_asked_before_a_repository_is_open(verb: str) -> None:
     arguments: dict[str, Any] = {"name": ARCHIVE, "names": [ARCHIVE], "ranges": [], "collection": "packs"}
+    arguments |= {"what": "packs", "contents": True, "holders": False, "session": DEAD}
     with Served(Policy()).greet() as served:
         served.send(request(1, verb, **{key: arguments[key] for key in VERBS[verb].takes}))
         assert isinstance(served.finish(), UnexpectedRPCDataFormatFromClient)

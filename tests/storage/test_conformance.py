@@ -7,10 +7,11 @@ from threading import Barrier, Thread
 
 import pytest
 
+from bork.core import digest
 from bork.errors import IntegrityError, ObjectExists, ObjectMissing
 from bork.repository.config import RepositoryConfig
 from bork.repository.layout import RepositoryId
-from bork.storage.base import Hold, Range, Store
+from bork.storage.base import LOOK_LENGTH_MAX, Found, Hold, Look, Range, Store
 from bork.storage.holding import LocalHold
 from bork.storage.memory import MemoryStore
 from bork.storage.names import COLLECTIONS, CONFIG, ObjectName
@@ -184,9 +185,10 @@ def test_a_name_that_is_taken_is_refused_when_it_was_begun_too(store: Store) -> 
 
 def test_ranges_of_any_number_and_length_come_back_whole(store: Store) -> None:
     content = bytes(range(251)) * 40_000
-    store.put_if_absent(pack(content), content)
-    wanted = [Range(pack(content), 1000 * number, number % 300) for number in range(9000)]
-    wanted.append(Range(pack(content), 0, len(content)))
+    name = pack(content)  # once: it is the hash of all of it
+    store.put_if_absent(name, content)
+    wanted = [Range(name, 1000 * number, number % 300) for number in range(9000)]
+    wanted.append(Range(name, 0, len(content)))
     assert store.get_ranges(wanted) == [content[offset : offset + length] for _, offset, length in wanted]
 
 
@@ -200,6 +202,74 @@ def test_an_arrival_is_the_time_of_the_put(store: Store, reopen: Reopen) -> None
     assert before - TICK_NS <= monday <= after
     assert store.arrived_ns(archive("monday")) == monday
     assert store.arrivals_ns([archive("monday")] * 5000) == [monday] * 5000
+
+
+def shown(store: Store, what: str, *, contents: bool = True, holders: bool = False) -> list[Found]:
+    (found,) = store.look([Look(what, contents, holders)])
+    return sorted(found)
+
+
+def test_a_look_shows_names_lengths_and_contents(store: Store) -> None:
+    contents = [b"head %d" % number for number in range(50)]
+    names = [archive(f"archive {number}") for number in range(50)]
+    for name, content in zip(names, contents, strict=True):
+        store.put_if_absent(name, content)
+    store.put_if_absent(pack(b"0123"), b"0123")
+    assert shown(store, "archives") == sorted(
+        Found(name, len(content), content) for name, content in zip(names, contents, strict=True)
+    )
+    assert shown(store, "packs", contents=False) == [Found(pack(b"0123"), 4)]
+    assert shown(store, "indexes") == []
+    assert [len(each) for each in store.look([Look("packs"), Look("gc"), Look("archives")])] == [1, 0, 50]
+
+
+def test_a_look_at_one_object_shows_it_or_nothing(store: Store) -> None:
+    config = RepositoryConfig(RepositoryId(bytes(32)), "none", 3).encode()
+    store.put_if_absent(CONFIG, config)
+    store.put_if_absent(archive("monday"), b"")
+    assert shown(store, CONFIG) == [Found(CONFIG, len(config), config)]
+    assert shown(store, archive("monday")) == [Found(archive("monday"), 0, b"")]
+    assert shown(store, archive("tuesday")) == []
+
+
+def test_a_look_carries_no_long_object(store: Store) -> None:
+    longest, longer = bytes(LOOK_LENGTH_MAX), bytes(LOOK_LENGTH_MAX + 1)
+    for content in (longest, longer):
+        store.put_if_absent(pack(content), content)
+    assert shown(store, "packs") == sorted(
+        [Found(pack(longest), len(longest), longest), Found(pack(longer), len(longer), None)]
+    )
+    assert [each.data for each in shown(store, pack(longer))] == [None]
+
+
+def test_a_look_of_many_pages_is_whole(store: Store) -> None:
+    contents = {pack(b"%d" % number * 10_000): b"%d" % number * 10_000 for number in range(300)}
+    for name, content in contents.items():
+        store.put_if_absent(name, content)
+    assert shown(store, "packs") == sorted(Found(name, len(content), content) for name, content in contents.items())
+
+
+@pytest.mark.parametrize("what", ["", "tmp", "packs/", "archives/..", "/etc/passwd"])
+def test_a_look_at_nothing_that_there_is_reaches_no_storage(store: Store, what: str) -> None:
+    with pytest.raises(ValueError, match="not the name of"):
+        store.look([Look(what, contents=True)])
+
+
+def test_only_the_content_that_was_meant_is_deleted(store: Store, reopen: Reopen) -> None:
+    store.put_if_absent(archive("monday"), b"one")
+    assert not store.begin_delete_if(archive("monday"), digest(b"another"))()
+    assert store.get(archive("monday")) == b"one"
+    assert store.begin_delete_if(archive("monday"), digest(b"one"))()
+    assert list(reopen().list("archives")) == []
+    assert not store.begin_delete_if(archive("monday"), digest(b"one"))()
+
+
+def test_reads_that_were_begun_come_in_any_order(store: Store) -> None:
+    content = bytes(range(256))
+    store.put_if_absent(pack(content), content)
+    begun = [store.begin_ranges([Range(pack(content), at, 1), Range(pack(content), 0, at)]) for at in range(50)]
+    for at, read in reversed([*enumerate(begun)]):
+        assert read is None or read() == [content[at : at + 1], content[:at]]
 
 
 def test_free_space_is_a_number_or_unknown(store: Store) -> None:
@@ -238,6 +308,51 @@ def test_what_is_held_is_there_and_alive_for_everybody(store: Store, reopen: Reo
     assert other.is_held(SESSION) is True
     assert hold.is_intact()
     hold.release()
+
+
+def test_a_session_is_put_before_the_looks_that_come_with_it(store: Store, reopen: Reopen) -> None:
+    store.put_if_absent(archive("monday"), b"head")
+    hold, (sessions, heads) = store.hold_and_look(SESSION, b"one", [Look("sessions", True, True), Look("archives")])
+    assert list(sessions) == [Found(SESSION, 3, b"one", held=True)]
+    assert list(heads) == [Found(archive("monday"), 4)]
+    hold.release()
+    assert list(reopen().list("sessions")) == []
+
+
+def test_a_session_that_is_there_already_is_not_taken_by_a_look(store: Store, reopen: Reopen) -> None:
+    hold = store.hold(SESSION, b"one")
+    with pytest.raises(ObjectExists):
+        reopen().hold_and_look(SESSION, b"two", [Look("sessions")])
+    assert hold.is_intact()
+    assert store.get(SESSION) == b"one"
+    hold.release()
+
+
+def test_a_look_shows_who_is_dead(store: Store, reopen: Reopen) -> None:
+    let_die(store, store.hold(SESSION, b"one"))
+    (found,) = reopen().look([Look("sessions", contents=True, holders=True)])
+    assert list(found) == [Found(SESSION, 3, None, held=False)]
+
+
+def test_an_object_is_put_while_a_session_is_held_and_not_after(store: Store, reopen: Reopen) -> None:
+    hold = store.hold(SESSION, b"one")
+    assert store.put_while_held(hold, archive("monday"), b"head")
+    with pytest.raises(ObjectExists):
+        store.put_while_held(hold, archive("monday"), b"other")
+    reopen().delete(SESSION)
+    with pytest.raises(ObjectMissing):
+        store.put_while_held(hold, archive("tuesday"), b"head")
+    assert [name for name, _ in store.list("archives")] == [archive("monday")]
+    hold.release()
+
+
+def test_a_store_that_says_so_releases_what_it_holds_when_it_is_closed(reopen: Reopen) -> None:
+    store = reopen()
+    hold = store.hold(SESSION, b"one")
+    if not store.releases_at_close:
+        hold.release()
+    store.close()
+    assert list(reopen().list("sessions")) == []
 
 
 def test_what_is_released_is_gone(store: Store, reopen: Reopen) -> None:

@@ -86,16 +86,19 @@ pub struct LeafStream {
     ready: VecDeque<Vec<u8>>,
     pending: Option<PendingBatch>,
     prefixes: Prefixes,
+    batch: usize,
     nodes_left: usize,
 }
 
 /// Most nodes that a reader visits: some 10^10 items.
 const NODES_MAX: usize = 1 << 25;
-/// Most nodes fetched at a time: about 1 MiB stored.
-const BATCH: usize = 32;
+/// Nodes fetched at a time: the first leaves are soon there, and a long tree does not cost a round trip for each of
+/// its megabytes. 4 MiB stored.
+const BATCH: usize = 64;
+const BATCH_MAX: usize = 128;
 /// Plain bytes of nodes that are fetched at a time, unless a single one has more: a leaf of large attributes may have
 /// 32 MiB.
-const BATCH_LENGTH: usize = 4 << 20;
+const BATCH_LENGTH: usize = 10 << 20;
 
 impl LeafStream {
     /// Starts at the root.
@@ -107,6 +110,7 @@ impl LeafStream {
             ready: VecDeque::new(),
             pending: None,
             prefixes,
+            batch: BATCH,
             nodes_left: NODES_MAX,
         }
     }
@@ -155,7 +159,7 @@ impl LeafStream {
             self.stack.extend(wanted);
         }
         let (mut batch, mut length) = (Vec::new(), 0);
-        while batch.len() < BATCH
+        while batch.len() < self.batch
             && let Some((id, level)) = self.stack.pop()
         {
             length += self.reader.plain_length(&id);
@@ -171,6 +175,9 @@ impl LeafStream {
             .checked_sub(batch.len())
             .ok_or_else(|| EngineError::damaged("tree", "it has more nodes than a tree can have"))?;
         if !batch.is_empty() {
+            if batch.len() == self.batch {
+                self.batch = BATCH_MAX;
+            }
             self.pending = self.reader.start(&batch)?;
         }
         Ok(())
@@ -195,9 +202,9 @@ pub fn is_below(prefix: &[u8], path: &[u8]) -> bool {
 pub struct PreviousLeaves(Receiver<Arc<[u8]>>, Arc<AtomicUsize>);
 
 /// Leaves read ahead, if they are not long.
-const AHEAD: usize = 2 * BATCH;
+const AHEAD: usize = BATCH;
 /// Bytes of leaves read ahead.
-const AHEAD_LENGTH: usize = 4 * BATCH_LENGTH;
+const AHEAD_LENGTH: usize = 16 << 20;
 
 impl PreviousLeaves {
     /// The receiving end, and the work for the thread. A damaged or missing node only ends the stream: files behind

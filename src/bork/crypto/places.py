@@ -72,9 +72,9 @@ class RepositorySlots:
         """As ``KeyPlace``."""
         slots: list[Slot] = []
         damaged: IntegrityError | None = None
-        for key in self._repository.key_slots():
+        for key, data in self._repository.keys_seen().items():
             try:
-                slots.append(Slot(key.hex(), self._repository.get_key(key)))
+                slots.append(Slot(key.hex(), self._repository.get_key(key) if data is None else data))
             except IntegrityError as fault:  # another slot may be sound
                 damaged = fault
         if slots:

@@ -16,7 +16,7 @@ from bork.core import CheckEngine, ChunkIndex, digest
 from bork.errors import IntegrityError, ObjectMissing, RepositoryError
 from bork.operations.drive import drive
 from bork.operations.heads import ArchiveEntry, find_archive, load_heads, name_bytes, select
-from bork.operations.index import LoadedIndex, cache_directory, load_index
+from bork.operations.index import WHAT_IT_NEEDS, LoadedIndex, cache_directory, load_index
 from bork.operations.opening import OpenRepository, open_repository
 from bork.operations.problems import CountedProblems
 from bork.operations.reading import percent
@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     from bork.operations.events import EventSink
     from bork.operations.selection import ArchiveName
     from bork.repository.layout import PackId
+    from bork.repository.session import Role
 
 BATCH_BYTES = 256 << 20  # of packs between two looks at the clock, for max_duration_s
 
@@ -65,7 +66,10 @@ def run(access: Access, options: CheckOptions, events: EventSink) -> CheckOutcom
     LockTimeout, if a repair is asked for; CancelledByUser; StorageError.
     """
     needs_key = options.archives or options.repair
-    with open_repository(access, needs_key=needs_key, role="exclusive" if options.repair else "reader") as opened:
+    role: Role = "exclusive" if options.repair else "reader"
+    # Archives before the index: what it knows then is all that they refer to, whatever is committed during the check.
+    sees = (layout.ARCHIVES, *WHAT_IT_NEEDS) if options.archives else ()
+    with open_repository(access, needs_key=needs_key, role=role, sees=sees) as opened:
         if options.repair:
             return _repair(access, options, opened, events)
         return _check(access, options, opened, CountedProblems(events))
@@ -73,7 +77,6 @@ def run(access: Access, options: CheckOptions, events: EventSink) -> CheckOutcom
 
 def _check(access: Access, options: CheckOptions, opened: OpenRepository, counted: CountedProblems) -> CheckOutcome:
     packs, complete, archives = 0, True, 0
-    # Archives before the index: what it knows then is all that they refer to, whatever is committed during the check.
     entries = _wanted(options, opened, counted) if options.archives else []
     loaded = _load(access, opened, counted) if options.archives else None
     if options.repository:
@@ -110,7 +113,7 @@ def _repair(access: Access, options: CheckOptions, opened: OpenRepository, event
 
 
 def _load(access: Access, opened: OpenRepository, counted: CountedProblems) -> LoadedIndex:
-    loaded = load_index(access, opened.repository, opened.keys, counted, trust_cache=False)
+    loaded = load_index(access, opened.repository, opened.keys, counted, trust_cache=False, sight=opened.sight)
     for fault in loaded.damaged:
         counted.problem("damaged", layout.INDEXES.encode(), str(fault))
     for pack in loaded.missing:
@@ -126,8 +129,8 @@ def _check_blindly(opened: OpenRepository, counted: CountedProblems) -> None:
 
 
 def _check_keys(opened: OpenRepository, counted: CountedProblems) -> None:
-    keys = opened.repository.key_slots()
-    for key in keys:
+    keys = opened.repository.look_at_keys()
+    for key in (key for key, data in keys.items() if data is None):
         _report(counted, layout.key_name(key), partial(opened.repository.get_key, key))
     if not keys and opened.mode.key == "repository":
         counted.problem("damaged", layout.KEYS.encode(), "There is no key in the repository.")
@@ -253,7 +256,7 @@ def _wanted(options: CheckOptions, opened: OpenRepository, counted: CountedProbl
         except RepositoryError as fault:
             counted.problem("damaged", name_bytes(options.name), str(fault))
             return []
-    heads = load_heads(opened.repository, opened.keys)
+    heads = load_heads(opened.repository, opened.keys, sight=opened.sight)
     for damage in heads.damaged:
         counted.problem("damaged", layout.ARCHIVES.encode(), str(damage))
     return select(heads.entries, options.filter)

@@ -69,24 +69,22 @@ def commit(opened: OpenRepository, head: ArchiveHead, heads: Heads) -> tuple[Arc
         generation=session.record.generation,
     )
     entry, sealed = seal(keys, placed)
-    session.verify()
-    try:
-        repository.put_head(entry.object, sealed)
-    except ObjectExists:
-        raise ArchiveAlreadyExists(entry.name) from None
-    withdraw_unless_at_work(opened, entry)
+    put_head(opened, entry, sealed)
     return entry, Heads((*heads.entries, entry), heads.damaged)
 
 
-def withdraw_unless_at_work(opened: OpenRepository, entry: ArchiveEntry) -> None:
-    """Look for the session after its head was stored: if it was fenced in between, the archive may lack what a
-    compaction has deleted, so it goes again. Raises: SessionBroken, StorageError.
+def put_head(opened: OpenRepository, entry: ArchiveEntry, sealed: bytes) -> None:
+    """Store a head, which is the commit. Raises: ArchiveAlreadyExists, SessionBroken, StorageError; then there is none.
+
+    If the session was fenced in between, the archive may lack what a compaction has deleted, so it goes again.
     """
     try:
-        opened.at_work.verify()
-    except SessionBroken:
+        is_intact = opened.at_work.put_head(entry.object, sealed)
+    except ObjectExists:
+        raise ArchiveAlreadyExists(entry.name) from None
+    if not is_intact:
         delete_archive(opened.repository, entry)  # this one: its name may be another's by now
-        raise
+        raise SessionBroken(opened.repository.location)
 
 
 def tidy_up(opened: OpenRepository, loaded: LoadedIndex, events: EventSink) -> None:

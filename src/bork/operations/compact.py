@@ -18,7 +18,7 @@ from bork.operations.committing import choose_pack_size
 from bork.operations.create import Compression
 from bork.operations.drive import drive
 from bork.operations.heads import load_heads, name_bytes
-from bork.operations.index import cache_directory, load_index
+from bork.operations.index import cache_directory, load_index, look_at_all
 from bork.operations.merging import Table
 from bork.operations.opening import OpenRepository, open_repository
 from bork.operations.reading import percent
@@ -35,6 +35,7 @@ if TYPE_CHECKING:
     from bork.operations.selection import ArchiveId
     from bork.operations.sessions import Seen
     from bork.repository.layout import SessionId
+    from bork.repository.sight import Sight
 
 ROUND_BYTES = 1 << 30  # of needed chunks that are moved before packs are deleted: so much space is needed meanwhile
 
@@ -104,8 +105,9 @@ class _Compaction:
         if not options.dry_run:
             self._repository.sweep()
         # Heads before the index: what it knows then is all that these archives refer to.
-        self._archives = self._entries()
-        self._loaded: LoadedIndex = load_index(access, opened.repository, opened.keys, events)
+        sight = look_at_all(opened.repository)
+        self._archives = self._entries(sight)
+        self._loaded: LoadedIndex = load_index(access, opened.repository, opened.keys, events, sight=sight)
         self._indexed = frozenset(PackId(pack) for pack in self._loaded.index.packs())
         self._generation = self._loaded.generation
         self._marks = Marks(self._loaded.index)
@@ -128,8 +130,8 @@ class _Compaction:
                 "warning", f'{self._missing} chunks that archives refer to are missing. Run "bork check" to see which.'
             )
 
-    def _entries(self) -> tuple[ArchiveEntry, ...]:
-        heads = load_heads(self._repository, self._keys)
+    def _entries(self, sight: Sight | None = None) -> tuple[ArchiveEntry, ...]:
+        heads = load_heads(self._repository, self._keys, sight=sight)
         for damage in heads.damaged:
             raise damage
         return heads.entries

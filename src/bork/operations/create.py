@@ -16,9 +16,10 @@ from bork.operations.drive import Engine, drive
 from bork.operations.file_systems import DEFAULT_FILES_CACHE, comparison, describe, for_create
 from bork.operations.foreign import names_of, recorded, root_of
 from bork.operations.heads import ArchiveEntry, Heads, head_id, load_heads
-from bork.operations.index import cache_directory, load_index
+from bork.operations.index import WHAT_IT_NEEDS, cache_directory, load_index
 from bork.operations.opening import open_repository
 from bork.operations.totals import RepositoryTotals
+from bork.repository import layout
 
 if TYPE_CHECKING:
     from bork.archive.head import ArchiveStats, Chunker
@@ -153,16 +154,15 @@ def run(access: Access, options: CreateOptions, events: EventSink, start: Start 
     start_ns = access.clock.now_ns() - options.clock_behind_ns
     if options.dry_run:
         return _dry_run(access, options, events, start_ns, start)
-    with open_repository(access, role="writer") as opened:
+    with open_repository(access, role="writer", sees=(layout.ARCHIVES, *WHAT_IT_NEEDS)) as opened:
         repository, keys = opened.repository, opened.keys
-        names = repository.heads()
-        if head_id(keys, options.archive) in names:
+        heads = load_heads(repository, keys, sight=opened.sight)
+        if head_id(keys, options.archive) in heads.names:
             raise ArchiveAlreadyExists(options.archive)
-        heads = load_heads(repository, keys, names)
         for fault in heads.damaged:
             events.log("warning", f"The head of an archive is damaged: {fault}")
         repository.sweep()
-        loaded = load_index(access, repository, keys, events)
+        loaded = load_index(access, repository, keys, events, sight=opened.sight)
         repository.settle_packs(loaded.adopted)
         plan = _plan(access, options, start_ns, events)
         plan["previous"] = _previous(heads, options)

@@ -14,6 +14,7 @@ from bork.operations.deleting import delete_archive, deleted_totals
 from bork.operations.events import PercentProgress
 from bork.operations.heads import ArchiveEntry, Heads, head_id, load_heads, open_head, select
 from bork.operations.opening import open_repository
+from bork.repository import layout
 
 if TYPE_CHECKING:
     from bork.core import Keys
@@ -70,11 +71,13 @@ def archives(access: Access, options: DeleteOptions, events: EventSink, tell: Ca
     Raises: IntegrityError, if a named archive is damaged, without ``force``: nothing was deleted then; AppendOnly;
     CancelledByUser between two archives; and as ``open_repository``.
     """
-    with open_repository(access, role="reader" if options.dry_run else "deleter") as opened:
+    role: Role = "reader" if options.dry_run else "deleter"
+    needs_heads = options.filter is not None or options.totals
+    with open_repository(access, role=role, sees=(layout.ARCHIVES,) if needs_heads else ()) as opened:
         repository, keys = opened.repository, opened.keys
         if not options.dry_run:
             repository.require_deletable()
-        heads = load_heads(repository, keys) if options.filter is not None or options.totals else Heads((), ())
+        heads = load_heads(repository, keys, sight=opened.sight) if needs_heads else Heads((), ())
         chosen = _choose(repository, keys, options, heads)
         deleted: list[ArchiveEntry] = []
         count = 0
@@ -156,8 +159,8 @@ def loss(access: Access, *, names: bool) -> Loss:
         repository_id, location = opened.repository.id, opened.repository.location
     if names:
         try:
-            with open_repository(access) as opened:
-                entries = load_heads(opened.repository, opened.keys).entries
+            with open_repository(access, sees=(layout.ARCHIVES,)) as opened:
+                entries = load_heads(opened.repository, opened.keys, sight=opened.sight).entries
         except BorkError as fault:
             unknown = fault
     return Loss(repository_id, location, count, entries, unknown)

@@ -7,13 +7,11 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from bork.core import digest
-from bork.errors import ObjectMissing
 from bork.operations.index import load_index
 from bork.operations.totals import DeletedTotals, RepositoryTotals
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
     from bork.core import Keys
     from bork.operations.access import Access
@@ -25,17 +23,14 @@ if TYPE_CHECKING:
 def delete_archive(repository: Repository, entry: ArchiveEntry) -> bool:
     """Delete exactly this archive; False if it is gone already, or if its name belongs to another one by now.
 
-    The look before the deletion costs one small read. It cannot close the gap to an archive that is deleted and made
-    anew under the same name in the very same moment, and makes it as short as the store is fast.
     Raises: StorageError.
     """
-    try:
-        if digest(repository.get_head(entry.object)) != entry.id:
-            return False
-        repository.delete_head(entry.object)
-    except ObjectMissing:
-        return False
-    return True
+    return begin_delete_archive(repository, entry)()
+
+
+def begin_delete_archive(repository: Repository, entry: ArchiveEntry) -> Callable[[], bool]:
+    """As ``delete_archive``: the result is known when it is called. Several can be under way."""
+    return repository.begin_delete_head(entry.object, entry.id)
 
 
 def deleted_totals(

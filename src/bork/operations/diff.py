@@ -10,7 +10,7 @@ from bork.errors import IntegrityError
 from bork.operations.drive import drive
 from bork.operations.events import PercentProgress
 from bork.operations.heads import ArchiveEntry, find_archive
-from bork.operations.index import load_index
+from bork.operations.index import WHAT_IT_NEEDS, load_index
 from bork.operations.opening import open_repository
 from bork.operations.problems import CountedProblems
 
@@ -72,12 +72,12 @@ def run(access: Access, old: ArchiveName, new: ArchiveName, options: DiffOptions
     Raises: ArchiveDoesNotExist, CancelledByUser, and as ``open_repository``, ``load_index`` and ``drive``;
     IntegrityError, at the end, if there was content that could not be read.
     """
-    with open_repository(access) as opened:
+    with open_repository(access, sees=WHAT_IT_NEEDS) as opened:
         entries = [find_archive(opened.repository, opened.keys, name) for name in (old, new)]
         compare_chunks = options.same_chunker_params or entries[0].head.chunker == entries[1].head.chunker
         if not compare_chunks:
             events.log("warning", "--chunker-params are different between archives, diff will be slow.")
-        loaded = load_index(access, opened.repository, opened.keys, events)
+        loaded = load_index(access, opened.repository, opened.keys, events, sight=opened.sight)
         plan = _plan(entries, options, compare_chunks=compare_chunks)
         engine = DiffEngine(plan, opened.keys, loaded.index)
         items = entries[1].head.stats.items

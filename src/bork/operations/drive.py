@@ -4,14 +4,16 @@ An engine never sees a repository: it says which bytes to store and which to rea
 while the engine's own threads work on. So every fault of a storage meets an engine here and nowhere else.
 
 Engines rely on the order: packs are durable before anything else that an engine wants is looked at, so an index that an
-engine emits after its packs is never stored before them. Only packs travel beside each other: while the storage makes
-one durable, the next is on its way. An engine is told that a pack is stored when it is.
+engine emits after its packs is never stored before them. Packs travel beside each other, and so do reads where there is
+a latency to hide: while the storage is at one, the next is on its way. An engine is told that a pack is stored when it
+is.
 """
 
 from __future__ import annotations
 
 import time
 from collections import deque
+from functools import partial
 from typing import TYPE_CHECKING, Protocol
 
 from bork.core import Data, Done, Fetch, FileSystem, Lines, Problem, StoreIndex, StorePack
@@ -25,6 +27,7 @@ if TYPE_CHECKING:
     from bork.operations.events import EventSink, Progress
     from bork.repository.repository import Repository
 
+TOGETHER_S = 0.0005  # in which an engine says what else it wants, before anything is waited for
 WAIT_S = 0.2  # how long the user waits at most for a sign of life, and for Ctrl-C
 
 Counters = tuple[int, int, int, int, bytes]
@@ -94,11 +97,11 @@ def drive(
     try:
         shown = time.monotonic()
         while True:
-            event = engine.next_event(0 if begun.packs else WAIT_S)
+            event = engine.next_event(TOGETHER_S if begun.under_way else WAIT_S)
             if events.cancelled():
                 raise CancelledByUser
             if event is None:
-                begun.finish(1)  # an engine with nothing to do may be waiting for the buffer of a pack
+                begun.finish(1)  # an engine with nothing to do may be waiting for bytes, or the buffer of a pack
             if isinstance(event, Done):
                 begun.finish()
                 events.progress(progress(engine.progress(), True))
@@ -120,11 +123,11 @@ def drive(
 
 
 class _Begun:
-    """The packs that are on their way into the storage, oldest first. The engine's buffers bound their number."""
+    """Packs and reads that are on their way, oldest first. The engine's buffers and queues bound their number."""
 
     def __init__(self, repository: Repository | None, stored: Callable[[int], None] | None) -> None:
         self._repository, self._stored = repository, stored
-        self.packs: deque[tuple[int, Callable[[], None]]] = deque()
+        self.under_way: deque[Callable[[], None]] = deque()
 
     def begin(self, event: StorePack) -> None:
         """Raises: StorageError, of this pack."""
@@ -132,15 +135,18 @@ class _Begun:
         wait = repository.begin_pack(PackId(event.name), event.data)
         if wait is None:
             stored(event.token)
-        else:
-            self.packs.append((event.token, wait))
+            return
+
+        def finish() -> None:
+            wait()
+            stored(event.token)
+
+        self.under_way.append(finish)
 
     def finish(self, count: int | None = None) -> None:
-        """Wait until the oldest ``count`` packs are durable; None: all. Raises: StorageError, of one of them."""
-        for _ in range(len(self.packs) if count is None else min(count, len(self.packs))):
-            token, wait = self.packs.popleft()
-            wait()
-            self._writable()[1](token)
+        """Wait until the oldest ``count`` of them have come to their end; None: all. Raises: as they do."""
+        for _ in range(len(self.under_way) if count is None else min(count, len(self.under_way))):
+            self.under_way.popleft()()
 
     def index(self, event: StoreIndex) -> None:
         """Store an index, when all packs are. Raises: StorageError."""
@@ -167,7 +173,7 @@ def _perform(
         case Lines():
             events.lines(event.data)
         case Fetch():
-            _fetch(event, engine, repository, unread)
+            _fetch(event, engine, repository, begun, unread)
         case Data():
             events.data(event.data)
         case Problem():
@@ -179,12 +185,27 @@ def _perform(
 
 
 def _fetch(
-    event: Fetch, engine: Engine, repository: Repository | None, unread: Callable[[PackId], None] | None
+    event: Fetch,
+    engine: Engine,
+    repository: Repository | None,
+    begun: _Begun,
+    unread: Callable[[PackId], None] | None,
 ) -> None:
     if repository is None:
         raise InternalError("an engine wants to read from a repository, and there is none")
+    ranges = [(PackId(pack), offset, length) for pack, offset, length in event.ranges]
+    later = repository.begin_read(ranges)
+    if later is None:
+        _answer(event, engine, partial(repository.read, ranges), unread)
+    else:
+        begun.under_way.append(partial(_answer, event, engine, later, unread))
+
+
+def _answer(
+    event: Fetch, engine: Engine, read: Callable[[], Sequence[bytes]], unread: Callable[[PackId], None] | None
+) -> None:
     try:
-        data = repository.read([(PackId(pack), offset, length) for pack, offset, length in event.ranges])
+        data = read()
     except (ObjectMissing, IntegrityError, StorageFault) as fault:
         if unread is not None and isinstance(fault, StorageFault):
             for pack, _, _ in event.ranges:

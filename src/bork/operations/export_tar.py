@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Literal
 from bork.core import ReadEngine
 from bork.operations.drive import drive
 from bork.operations.heads import ArchiveEntry, find_archive
-from bork.operations.index import load_index
+from bork.operations.index import WHAT_IT_NEEDS, load_index
 from bork.operations.opening import open_repository
 from bork.operations.reading import percent, reading_plan
 
@@ -46,9 +46,9 @@ def run(access: Access, name: ArchiveName, options: ExportTarOptions, events: Ev
     Memory: four parts of the stream of 8 MiB, or as long as one object. Raises: ArchiveDoesNotExist, CancelledByUser,
     and as ``open_repository``, ``load_index`` and ``drive``; IntegrityError, if content is lost or damaged.
     """
-    with open_repository(access) as opened:
+    with open_repository(access, sees=WHAT_IT_NEEDS) as opened:
         entry = find_archive(opened.repository, opened.keys, name)
-        loaded = load_index(access, opened.repository, opened.keys, events)
+        loaded = load_index(access, opened.repository, opened.keys, events, sight=opened.sight)
         plan = reading_plan(access, entry, "tar", options.patterns, options.paths)
         plan.update(
             tar_format=options.tar_format,

@@ -12,7 +12,7 @@ from bork.operations.drive import drive
 from bork.operations.file_systems import describe, for_extract
 from bork.operations.foreign import names_of
 from bork.operations.heads import ArchiveEntry, find_archive
-from bork.operations.index import load_index
+from bork.operations.index import WHAT_IT_NEEDS, load_index
 from bork.operations.opening import open_repository
 from bork.operations.problems import CountedProblems
 from bork.operations.reading import percent, reading_plan
@@ -62,9 +62,9 @@ def run(access: Access, name: ArchiveName, options: ExtractOptions, events: Even
     Raises: ArchiveDoesNotExist, CancelledByUser, and as ``open_repository``, ``load_index`` and ``drive``;
     IntegrityError, at the end, if content is lost or damaged in the repository (each such item was an event).
     """
-    with open_repository(access) as opened:
+    with open_repository(access, sees=WHAT_IT_NEEDS) as opened:
         entry = find_archive(opened.repository, opened.keys, name)
-        loaded = load_index(access, opened.repository, opened.keys, events)
+        loaded = load_index(access, opened.repository, opened.keys, events, sight=opened.sight)
         target = os.path.abspath(options.target)
         plan = reading_plan(access, entry, _MODES[options.to], options.patterns, options.paths)
         plan.update(

@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING
 from bork.archive import head as archive_head
 from bork.core import digest
 from bork.errors import ArchiveDoesNotExist, IntegrityError, ObjectMissing, RepositoryError
-from bork.operations.generations import newest
+from bork.operations.generations import known, newest, what_shows_newest
 from bork.operations.selection import ArchiveId, ArchiveName
+from bork.repository import layout
 from bork.repository.layout import HeadId
 
 if TYPE_CHECKING:
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
     from bork.core import Keys
     from bork.operations.selection import ArchiveFilter
     from bork.repository.repository import Repository
+    from bork.repository.sight import Sight
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,6 +45,7 @@ class Heads:
 
     entries: tuple[ArchiveEntry, ...]  # oldest first, by the order in which they were committed
     damaged: tuple[RepositoryError, ...]
+    names: frozenset[HeadId] = frozenset()  # of all that were there
 
 
 def head_id(keys: Keys, name: ArchiveName) -> HeadId:
@@ -67,15 +70,30 @@ def open_head(keys: Keys, head: HeadId, data: bytes) -> ArchiveEntry:
 CHECKPOINT_SUFFIX = ".checkpoint"  # wrappers give unfinished archives such names; Bork itself writes none
 
 
-def load_heads(repository: Repository, keys: Keys, heads: Iterable[HeadId] | None = None) -> Heads:
-    """Open all heads, or these. Memory: about 1 KiB an archive, and its command line. Raises: StorageError."""
+def load_heads(
+    repository: Repository, keys: Keys, heads: Iterable[HeadId] | None = None, *, sight: Sight | None = None
+) -> Heads:
+    """Open all heads, or these. Memory: about 1 KiB an archive, and its command line. Raises: StorageError.
+
+    ``sight``: in which they were seen already; otherwise this looks.
+    """
     entries: list[ArchiveEntry] = []
     damaged: list[RepositoryError] = []
-    names = repository.heads() if heads is None else heads
-    generation = newest(repository, keys)
-    for head in names:
+    # Heads before the generation: it then names all sessions that were fenced before their heads were stored.
+    if heads is not None:
+        wanted = [layout.head_name(head) for head in heads]
+        if not wanted:
+            return Heads((), ())
+        sight = repository.look(*wanted, *what_shows_newest(known(repository)))
+        seen = {HeadId(layout.id_in(name)): sight.object(name) for name in wanted}
+    else:
+        if sight is None or layout.ARCHIVES not in sight:
+            sight = repository.look(layout.ARCHIVES, *what_shows_newest(known(repository)))
+        seen = sight.heads()
+    generation = newest(repository, keys, sight)
+    for head, data in seen.items():
         try:
-            entry = open_head(keys, head, repository.get_head(head))
+            entry = open_head(keys, head, repository.get_head(head) if data is None else data)
             if not is_void(entry, generation):
                 entries.append(entry)
         except ObjectMissing:
@@ -83,18 +101,21 @@ def load_heads(repository: Repository, keys: Keys, heads: Iterable[HeadId] | Non
         except RepositoryError as fault:
             damaged.append(fault)
     entries.sort(key=lambda entry: (entry.head.sequence, entry.head.start_ns, entry.object))
-    return Heads(tuple(entries), tuple(damaged))
+    return Heads(tuple(entries), tuple(damaged), frozenset(seen))
 
 
 def find_archive(repository: Repository, keys: Keys, name: ArchiveName) -> ArchiveEntry:
     """One archive by its name; no other head is read. Raises: ArchiveDoesNotExist, IntegrityError, StorageError."""
     head = head_id(keys, name)
-    try:
-        data = repository.get_head(head)
-    except ObjectMissing:
-        raise ArchiveDoesNotExist(name) from None
+    sight = repository.look(layout.head_name(head), *what_shows_newest(known(repository)))
+    data = sight.object(layout.head_name(head))
+    if data is None:
+        try:
+            data = repository.get_head(head)
+        except ObjectMissing:
+            raise ArchiveDoesNotExist(name) from None
     entry = open_head(keys, head, data)
-    if is_void(entry, newest(repository, keys)):
+    if is_void(entry, newest(repository, keys, sight)):
         raise ArchiveDoesNotExist(name)
     return entry
 

@@ -12,9 +12,10 @@ from bork.operations.committing import archive_progress, archive_stats, choose_p
 from bork.operations.create import Compression, CreateOutcome
 from bork.operations.drive import drive
 from bork.operations.heads import head_id, load_heads
-from bork.operations.index import cache_directory, load_index
+from bork.operations.index import WHAT_IT_NEEDS, cache_directory, load_index
 from bork.operations.opening import open_repository
 from bork.operations.totals import RepositoryTotals
+from bork.repository import layout
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -56,16 +57,15 @@ def run(access: Access, options: ImportTarOptions, events: EventSink) -> CreateO
     CancelledByUser, CacheFault, and as ``open_repository``, ``load_index`` and ``drive``. Then there is no archive.
     """
     start_ns = access.clock.now_ns()
-    with open_repository(access, role="writer") as opened:
+    with open_repository(access, role="writer", sees=(layout.ARCHIVES, *WHAT_IT_NEEDS)) as opened:
         repository, keys = opened.repository, opened.keys
-        names = repository.heads()
-        if head_id(keys, options.archive) in names:
+        heads = load_heads(repository, keys, sight=opened.sight)
+        if head_id(keys, options.archive) in heads.names:
             raise ArchiveAlreadyExists(options.archive)
-        heads = load_heads(repository, keys, names)
         for fault in heads.damaged:
             events.log("warning", f"The head of an archive is damaged: {fault}")
         repository.sweep()
-        loaded = load_index(access, repository, keys, events)
+        loaded = load_index(access, repository, keys, events, sight=opened.sight)
         repository.settle_packs(loaded.adopted)
         plan: dict[str, object] = {
             "threads": access.threads,

@@ -14,7 +14,8 @@ from typing import TYPE_CHECKING
 
 from bork.core import ChunkIndex
 from bork.errors import CacheFault, IntegrityError, ObjectMissing, RepositoryError
-from bork.operations.generations import newest
+from bork.operations.generations import known, newest, what_shows_newest
+from bork.repository import layout
 from bork.repository.layout import PackId
 
 if TYPE_CHECKING:
@@ -26,7 +27,11 @@ if TYPE_CHECKING:
     from bork.operations.events import EventSink
     from bork.repository.layout import IndexId
     from bork.repository.repository import Repository
+    from bork.repository.sight import Sight
 
+# Packs are listed after indexes: one that is published in between looks unnamed and is taken over, which is harmless.
+# In the other order a new index would seem to name packs that are missing.
+WHAT_IT_NEEDS = (layout.INDEXES, layout.PACKS)  # in this order, behind the newest generation
 PACK_HEADER_LENGTH = 64  # bytes; see docs/format/pack.md
 PACK_TRAILER_LENGTH = 32  # bytes
 _TABLE = re.compile(r"index-[0-9a-f]{64}\.table", re.ASCII)
@@ -45,34 +50,48 @@ class LoadedIndex:
     generation: Generation  # the newest: nothing new refers to what it condemned
 
 
+def look_at_all(repository: Repository) -> Sight | None:
+    """Heads, and what ``load_index`` needs, in one look; None where listings lag: look when they have caught up."""
+    if repository.listing_lag_s:
+        return None
+    return repository.look(layout.ARCHIVES, *what_shows_newest(known(repository)), *WHAT_IT_NEEDS)
+
+
 def load_index(
-    access: Access, repository: Repository, keys: Keys, events: EventSink, *, trust_cache: bool = True
+    access: Access,
+    repository: Repository,
+    keys: Keys,
+    events: EventSink,
+    *,
+    trust_cache: bool = True,
+    sight: Sight | None = None,
 ) -> LoadedIndex:
     """The index of everything that is stored now. A damaged index or pack is left out, with a line in the log.
 
     Cost: lists indexes and packs; reads index objects that are new since the last time, and 3 ranges of each pack that
     no index names.  Memory: the tables are mapped files, or about 70 bytes a chunk without a cache directory.
-    ``trust_cache``: False reads every index object again and compares it with its name.
+    ``trust_cache``: False reads every index object again and compares it with its name. ``sight``: what this session
+    has seen when it was put, in this order: the newest generation, indexes, packs; otherwise this looks.
     Raises: StorageError.
     """
     directory = cache_directory(access, repository)
     index = ChunkIndex()
     # What was stored when this began is listed then: archives that the caller has found, and what a generation that its
     # session has seen put in place of what it condemned.
-    access.clock.wait(repository.listing_lag_s)
-    generation = newest(repository, keys)
-    names, damaged = _add_indexes(index, repository, keys, events, directory, trust_cache=trust_cache)
-    # Packs are listed after indexes: one that is published in between looks unnamed and is taken over, which is
-    # harmless. In the other order a new index would seem to name packs that are missing.
-    packs = repository.packs()
+    if sight is None or layout.PACKS not in sight:
+        access.clock.wait(repository.listing_lag_s)
+        sight = repository.look(*what_shows_newest(known(repository)), *WHAT_IT_NEEDS)
+    generation = newest(repository, keys, sight)
+    names, damaged, sight = _add_indexes(index, repository, keys, events, directory, sight, trust_cache=trust_cache)
+    packs = sight.packs()
     _remove_stale_tables(directory, names)
-    known = {PackId(pack) for pack in index.packs()}
-    missing = sorted(known - packs.keys())
+    indexed = {PackId(pack) for pack in index.packs()}
+    missing = sorted(indexed - packs.keys())
     if missing:
         index.forget_packs(missing)
     condemned = generation.condemned.keys()
     adopted = []
-    for pack in sorted(packs.keys() - known):
+    for pack in sorted(packs.keys() - indexed):
         is_adopted = _adopt(index, repository, keys, pack, packs[pack], events, is_condemned=pack in condemned)
         if is_adopted and pack not in condemned:
             adopted.append(pack)
@@ -88,16 +107,18 @@ def _add_indexes(
     keys: Keys,
     events: EventSink,
     directory: str | None,
+    sight: Sight,
     *,
     trust_cache: bool,
-) -> tuple[set[IndexId], list[RepositoryError]]:
-    """All index objects, and what was wrong with some. One that vanishes was merged: its successor is listed then."""
+) -> tuple[set[IndexId], list[RepositoryError], Sight]:
+    """All index objects, what was wrong with some, and the sight that they were in. One that vanishes was merged: its
+    successor is there when this looks again.
+    """
     seen: set[IndexId] = set()
     damaged: list[RepositoryError] = []
-    has_vanished = True
-    while has_vanished:
+    while True:
         has_vanished = False
-        for name in repository.indexes():
+        for name in sight.indexes():
             if name in seen:
                 continue
             seen.add(name)
@@ -108,7 +129,9 @@ def _add_indexes(
             except RepositoryError as fault:
                 events.log("warning", f"An index cannot be used, its packs are read instead: {fault}")
                 damaged.append(fault)
-    return seen, damaged
+        if not has_vanished:
+            return seen, damaged, sight
+        sight = repository.look(layout.INDEXES, layout.PACKS)
 
 
 def cache_directory(access: Access, repository: Repository) -> str | None:

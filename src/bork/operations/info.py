@@ -7,10 +7,11 @@ from typing import TYPE_CHECKING
 
 from bork.operations.events import Silence
 from bork.operations.heads import ArchiveEntry, find_archive, load_heads, select
-from bork.operations.index import cache_directory, load_index
+from bork.operations.index import WHAT_IT_NEEDS, cache_directory, load_index
 from bork.operations.opening import OpenRepository, open_repository
 from bork.operations.selection import ArchiveFilter
 from bork.operations.totals import RepositoryTotals
+from bork.repository import layout
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -50,14 +51,14 @@ class ArchiveInfo:
 
 def repository(access: Access) -> RepositoryInfo:
     """A whole repository. Reads heads and index. Raises: as ``open_repository`` and ``load_index``."""
-    with open_repository(access) as opened:
-        return _describe(access, opened, load_heads(opened.repository, opened.keys))
+    with open_repository(access, sees=(layout.ARCHIVES, *WHAT_IT_NEEDS)) as opened:
+        return _describe(access, opened, load_heads(opened.repository, opened.keys, sight=opened.sight))
 
 
 def archives(access: Access, wanted: ArchiveFilter | Sequence[ArchiveName]) -> list[ArchiveInfo]:
     """Some archives: those of a filter, or by name. Raises: ArchiveDoesNotExist, and as ``repository``."""
-    with open_repository(access) as opened:
-        heads = load_heads(opened.repository, opened.keys)
+    with open_repository(access, sees=(layout.ARCHIVES, *WHAT_IT_NEEDS)) as opened:
+        heads = load_heads(opened.repository, opened.keys, sight=opened.sight)
         around = _describe(access, opened, heads)
         if isinstance(wanted, ArchiveFilter):
             chosen = select(heads.entries, wanted)
@@ -67,7 +68,7 @@ def archives(access: Access, wanted: ArchiveFilter | Sequence[ArchiveName]) -> l
 
 
 def _describe(access: Access, opened: OpenRepository, heads: Heads) -> RepositoryInfo:
-    loaded = load_index(access, opened.repository, opened.keys, Silence())
+    loaded = load_index(access, opened.repository, opened.keys, Silence(), sight=opened.sight)
     config = opened.repository.config
     return RepositoryInfo(
         repository_id=config.id,

@@ -8,9 +8,10 @@ from typing import TYPE_CHECKING
 from bork.core import ReadEngine
 from bork.operations.drive import drive
 from bork.operations.heads import ArchiveEntry, find_archive, load_heads, select
-from bork.operations.index import load_index
+from bork.operations.index import WHAT_IT_NEEDS, load_index
 from bork.operations.opening import open_repository
 from bork.operations.reading import percent, reading_plan
+from bork.repository import layout
 
 if TYPE_CHECKING:
     from bork.errors import RepositoryError
@@ -47,8 +48,8 @@ class ListOutcome:
 
 def archives(access: Access, wanted: ArchiveFilter) -> RepositoryListing:
     """The archives of a repository. Reads heads and nothing else. Raises: as ``open_repository``; StorageError."""
-    with open_repository(access) as opened:
-        heads = load_heads(opened.repository, opened.keys)
+    with open_repository(access, sees=(layout.ARCHIVES,)) as opened:
+        heads = load_heads(opened.repository, opened.keys, sight=opened.sight)
         return RepositoryListing(
             repository_id=opened.repository.id,
             location=opened.repository.location,
@@ -65,9 +66,9 @@ def items(access: Access, name: ArchiveName, options: ListOptions, events: Event
 
     Raises: ArchiveDoesNotExist, CancelledByUser, and as ``open_repository``, ``load_index`` and ``drive``.
     """
-    with open_repository(access) as opened:
+    with open_repository(access, sees=WHAT_IT_NEEDS) as opened:
         entry = find_archive(opened.repository, opened.keys, name)
-        loaded = load_index(access, opened.repository, opened.keys, events)
+        loaded = load_index(access, opened.repository, opened.keys, events, sight=opened.sight)
         plan = reading_plan(access, entry, "list", options.patterns, options.paths)
         plan["format"] = options.format
         plan["json_lines"] = options.json_lines

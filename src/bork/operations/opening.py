@@ -23,11 +23,13 @@ from bork.operations.access import Access, PassphraseSource, Questions
 from bork.repository.repository import Repository
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
     from types import TracebackType
 
     from bork.crypto.modes import Mode
     from bork.operations.sessions import Session
     from bork.repository.session import Role
+    from bork.repository.sight import Sight
 
 __all__ = ["Access", "OpenRepository", "PassphraseSource", "Questions", "open_repository", "unlock"]
 
@@ -59,22 +61,30 @@ class OpenRepository:
             raise InternalError("nothing is changed without a session")
         return self.session
 
+    @property
+    def sight(self) -> Sight | None:
+        """What was seen along with putting the session; None: without one, nothing was."""
+        return None if self.session is None else self.session.sight
+
     def __enter__(self) -> Self:
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, value: BaseException | None, trace: TracebackType | None
     ) -> None:
-        if self.session is not None:
+        if self.session is not None and not self.repository.releases_at_close:
             with contextlib.suppress(StorageError):  # what stays is dead, and the next one buries it
                 self.session.end()
         self.repository.close()
 
 
-def open_repository(access: Access, *, needs_key: bool = True, role: Role = "reader") -> OpenRepository:
+def open_repository(
+    access: Access, *, needs_key: bool = True, role: Role = "reader", sees: Sequence[str] = ()
+) -> OpenRepository:
     """Without a key nothing is asked and nothing remembered: enough for what a blind server may do.
 
     ``role``: what the session may do, and who has to wait for whom (``bork.operations.sessions``).
+    ``sees``: collections that will be needed, see ``sessions.begin``.
 
     Raises: RepositoryDoesNotExist, InvalidRepository and the other refusals of ``Repository.open``; what
     ``security.verify``, ``unlock`` and ``sessions.begin`` raise; StorageError.
@@ -94,7 +104,7 @@ def open_repository(access: Access, *, needs_key: bool = True, role: Role = "rea
                     repository.location, f"it names the suite {repository.config.suite}, and the key {keys.suite}"
                 )
             security.remember(access, repository)
-        session = None if access.bypass_lock and role == "reader" else sessions.begin(access, repository, role)
+        session = None if access.bypass_lock and role == "reader" else sessions.begin(access, repository, role, sees)
     except BaseException:
         store.close()
         raise

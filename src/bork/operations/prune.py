@@ -9,12 +9,13 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from bork.errors import CancelledByUser, CommandError, RepositoryError
 from bork.operations import retention
-from bork.operations.deleting import delete_archive, deleted_totals
+from bork.operations.deleting import begin_delete_archive, deleted_totals
 from bork.operations.events import PercentProgress
 from bork.operations.heads import ArchiveEntry, Heads, load_heads
 from bork.operations.opening import open_repository
 from bork.operations.recreate import SUFFIX, is_temporary
 from bork.operations.retention import Candidate, Policy, Reason, is_checkpoint, without_checkpoint
+from bork.repository import layout
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
     from bork.operations.events import EventSink
     from bork.operations.totals import DeletedTotals
     from bork.repository.repository import Repository
+    from bork.repository.session import Role
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,11 +84,12 @@ def run(
     cannot tell; AppendOnly; CancelledByUser between two archives; and as ``open_repository``.
     """
     options.policy.require_rules()
-    with open_repository(access, role="reader" if options.dry_run else "deleter") as opened:
+    role: Role = "reader" if options.dry_run else "deleter"
+    with open_repository(access, role=role, sees=(layout.ARCHIVES,)) as opened:
         repository = opened.repository
         if not options.dry_run:
             repository.require_deletable()
-        heads = load_heads(repository, opened.keys)
+        heads = load_heads(repository, opened.keys, sight=opened.sight)
         steps = _judge(access, options, heads, repository)
         plan = _plan(heads, steps)
         tell_plan(plan)
@@ -162,16 +165,17 @@ def _count(entries: Iterable[ArchiveEntry]) -> Counts:
 def _execute(
     repository: Repository, steps: list[Step], events: EventSink, tell: Callable[[Step], None], *, dry_run: bool
 ) -> list[ArchiveEntry]:
-    """What was deleted."""
-    deleted = []
+    """What was deleted. Deletions travel together where the repository is far away."""
+    begun: list[tuple[ArchiveEntry, Callable[[], bool]]] = []
     for step in steps:
         if events.cancelled():
             raise CancelledByUser
         tell(step)
         if step.reason is not None:
             continue
-        if not dry_run and delete_archive(repository, step.entry):
-            deleted.append(step.entry)
+        if not dry_run:
+            begun.append((step.entry, begin_delete_archive(repository, step.entry)))
         events.progress(PercentProgress("prune", step.number, step.total, b""))
+    deleted = [entry for entry, is_deleted in begun if is_deleted()]
     events.progress(PercentProgress("prune", 1, 1, b"", finished=True))
     return deleted

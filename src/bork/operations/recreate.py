@@ -18,10 +18,11 @@ from bork.operations.committing import archive_progress, archive_stats, choose_p
 from bork.operations.create import Compression
 from bork.operations.drive import drive
 from bork.operations.heads import Heads, load_heads
-from bork.operations.index import cache_directory, load_index
+from bork.operations.index import WHAT_IT_NEEDS, cache_directory, load_index
 from bork.operations.opening import open_repository
 from bork.operations.selection import ArchiveName
 from bork.operations.totals import RepositoryTotals
+from bork.repository import layout
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -33,6 +34,7 @@ if TYPE_CHECKING:
     from bork.operations.index import LoadedIndex
     from bork.operations.opening import OpenRepository
     from bork.operations.selection import ItemLines, PathArgument, Pattern
+    from bork.repository.session import Role
 
 SUFFIX = ".recreate"
 
@@ -108,8 +110,9 @@ def run(access: Access, names: ArchiveName | None, options: RecreateOptions, eve
     Raises: ArchiveDoesNotExist, ArchiveAlreadyExists, AppendOnly, SessionBroken, CancelledByUser, and as
     ``open_repository``, ``load_index`` and ``drive``.
     """
-    with open_repository(access, role="reader" if options.dry_run else "writer") as opened:
-        heads = load_heads(opened.repository, opened.keys)
+    role: Role = "reader" if options.dry_run else "writer"
+    with open_repository(access, role=role, sees=(layout.ARCHIVES, *WHAT_IT_NEEDS)) as opened:
+        heads = load_heads(opened.repository, opened.keys, sight=opened.sight)
         for fault in heads.damaged:
             events.log("warning", f"The head of an archive is damaged: {fault}")
         chosen = _choose(heads, names)
@@ -119,7 +122,7 @@ def run(access: Access, names: ArchiveName | None, options: RecreateOptions, eve
             raise ArchiveAlreadyExists(options.target)
         if not options.dry_run:
             opened.repository.sweep()
-        loaded = load_index(access, opened.repository, opened.keys, events)
+        loaded = load_index(access, opened.repository, opened.keys, events, sight=opened.sight)
         if not options.dry_run:
             opened.repository.settle_packs(loaded.adopted)
         recreation = _Recreation(access, options, opened, loaded, heads, events)

@@ -10,8 +10,8 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from bork.errors import ArchiveAlreadyExists, ObjectExists
-from bork.operations.committing import seal, withdraw_unless_at_work
+from bork.errors import ArchiveAlreadyExists
+from bork.operations.committing import put_head, seal
 from bork.operations.deleting import delete_archive
 from bork.operations.heads import ArchiveEntry, find_archive, head_id
 from bork.operations.opening import open_repository
@@ -37,11 +37,6 @@ def run(access: Access, old: ArchiveName, new: ArchiveName) -> ArchiveEntry:
         session = opened.at_work
         head = replace(entry.head, name=new, session=session.id.hex(), generation=session.record.generation)
         renamed, sealed = seal(keys, head)
-        session.verify()
-        try:
-            repository.put_head(renamed.object, sealed)
-        except ObjectExists:
-            raise ArchiveAlreadyExists(new) from None
-        withdraw_unless_at_work(opened, renamed)
+        put_head(opened, renamed, sealed)
         delete_archive(repository, entry)
         return renamed

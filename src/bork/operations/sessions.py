@@ -9,10 +9,12 @@ from __future__ import annotations
 
 import os
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import TYPE_CHECKING
 
 from bork.errors import LockTimeout, NoSpace, ObjectMissing, PermissionDenied, ReadOnlyStorage, SessionBroken
-from bork.operations.generations import newest_number
+from bork.operations import generations
+from bork.repository import layout
 from bork.repository import session as records
 from bork.repository.layout import SessionId
 from bork.repository.session import SessionRecord
@@ -21,8 +23,10 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from bork.operations.access import Access
+    from bork.repository.layout import HeadId
     from bork.repository.repository import Repository
     from bork.repository.session import Role
+    from bork.repository.sight import Sight
     from bork.storage.base import Hold
 
 WAIT_S = 0.1  # between two looks at who is in the way
@@ -50,9 +54,12 @@ class Seen:
 class Session:
     """This process at work in one repository. Use ``begin``."""
 
-    def __init__(self, repository: Repository, session: SessionId, record: SessionRecord, hold: Hold) -> None:
+    def __init__(
+        self, repository: Repository, session: SessionId, record: SessionRecord, hold: Hold, sight: Sight
+    ) -> None:
         self.id = session
         self.record = record
+        self.sight = sight  # what was looked at along with putting it
         self._repository = repository
         self._hold = hold
 
@@ -68,10 +75,23 @@ class Session:
         """All other sessions that live, or may live; dead ones are removed. Raises: StorageError."""
         return living(self._repository, but=self.id)
 
+    def seen_with_it(self) -> list[Seen]:
+        """As ``others``, when the session was put. Raises: StorageError."""
+        return _living(self._repository, self.sight, self.id)
+
     def verify(self) -> None:
         """Call before a commit and after it. Raises: SessionBroken: then nothing may be committed."""
         if not self._hold.is_intact():
             raise SessionBroken(self._repository.location)
+
+    def put_head(self, head: HeadId, data: bytes) -> bool:
+        """Commit an archive, with a look at the session before and after. False: it was broken in between, and the
+        caller takes the head back. Raises: SessionBroken: nothing was put; ObjectExists, StorageError.
+        """
+        try:
+            return self._repository.put_head_while_held(self._hold, head, data)
+        except ObjectMissing:
+            raise SessionBroken(self._repository.location) from None
 
     def end(self) -> None:
         """Raises: StorageError."""
@@ -80,16 +100,19 @@ class Session:
 
 def living(repository: Repository, *, but: SessionId | None = None) -> list[Seen]:
     """The sessions that live, or may live, without one's own; dead ones are removed. Raises: StorageError."""
+    return _living(repository, repository.look(layout.SESSIONS), but)
+
+
+def _living(repository: Repository, sight: Sight, but: SessionId | None) -> list[Seen]:
     found = []
-    for session in repository.sessions():
+    for session, data, alive in sight.sessions():
         if session == but:
             continue
-        alive = repository.is_alive(session)
         if alive is False:
             _bury(repository, session)
             continue
         try:
-            record = records.decode(repository.get_session(session))
+            record = records.decode(repository.get_session(session) if data is None else data)
         except ObjectMissing:
             continue
         found.append(Seen(session, record, is_certain=alive is True))
@@ -103,8 +126,11 @@ def _bury(repository: Repository, session: SessionId) -> None:
         return  # it is in nobody's way
 
 
-def begin(access: Access, repository: Repository, role: Role) -> Session | None:
+def begin(access: Access, repository: Repository, role: Role, sees: Sequence[str] = ()) -> Session | None:
     """Put a session, and wait until nobody is in its way, at most ``access.lock_wait_s`` seconds.
+
+    ``sees``: collections that will be needed. They are looked at along with putting the session, where that shows what
+    a look at them later would have to show: not where listings lag, and not by those who take turns.
 
     None: a reader that may not write here goes on without one; it can meet packs that a compaction deletes.
     Raises: LockTimeout, StorageError.
@@ -112,7 +138,7 @@ def begin(access: Access, repository: Repository, role: Role) -> Session | None:
     left_s = access.lock_wait_s
     while True:
         try:
-            session = _put(access, repository, role)
+            session = _put(access, repository, role, sees)
         except (PermissionDenied, ReadOnlyStorage, NoSpace):
             if role == "reader":
                 return None
@@ -139,34 +165,51 @@ def begin(access: Access, repository: Repository, role: Role) -> Session | None:
         left_s -= WAIT_S
 
 
-def _put(access: Access, repository: Repository, role: Role) -> Session:
+def _put(access: Access, repository: Repository, role: Role, sees: Sequence[str]) -> Session:
     """A session that says which generation it has seen, or an older one. The order matters: it is put before the last
     look, so a compaction that does not find it has published its generation before, and it is seen here.
     """
+    known = generations.known(repository)
     record = SessionRecord(
         role=role,
-        generation=newest_number(repository),
+        generation=known,
         waiting=role in _TAKES_TURNS,
         host=os.uname().nodename,
         process=os.getpid(),
         start_ns=access.clock.now_ns(),
     )
     session_id = SessionId(access.randomness.token(32))
+    whats = partial(_whats, repository, role, sees)
     try:
-        hold = repository.hold_session(session_id, record.encode())
+        hold, sight = repository.hold_and_look(session_id, record.encode(), *whats(known))
     except NoSpace:
         if role not in ("deleter", "compactor", "exclusive"):
             raise
         repository.use_reserve()  # they give back more than this, or may
-        hold = repository.hold_session(session_id, record.encode())
-    session = Session(repository, session_id, record, hold)
+        hold, sight = repository.hold_and_look(session_id, record.encode(), *whats(known))
+    session = Session(repository, session_id, record, hold, sight)
     try:
-        while (newest := newest_number(repository)) != session.record.generation:
+        while (newest := generations.newest_seen(repository, session.sight)) != session.record.generation:
             session.update(generation=newest)
+            session.sight = repository.look(*whats(newest))
     except BaseException:
         session.end()
         raise
     return session
+
+
+def _whats(repository: Repository, role: Role, sees: Sequence[str], generation: int) -> tuple[str, ...]:
+    """What to look at, in this order: who is in the way, before what they could have changed; heads before the
+    generation that may call some of them void, and that before indexes and packs.
+    """
+    newest = generations.what_shows_newest(generation)
+    if role in _TAKES_TURNS:
+        return newest
+    first = (layout.SESSIONS,) if _IN_THE_WAY[role] else ()
+    if repository.listing_lag_s:
+        return (*first, *newest)
+    heads = tuple(what for what in sees if what == layout.ARCHIVES)
+    return (*first, *heads, *newest, *(what for what in sees if what not in heads))
 
 
 def _take_turn(session: Session) -> Sequence[Seen]:
@@ -175,7 +218,7 @@ def _take_turn(session: Session) -> Sequence[Seen]:
     if not _IN_THE_WAY[role]:
         return ()
     if role not in _TAKES_TURNS:
-        return _conflicting(session)
+        return [seen for seen in session.seen_with_it() if seen.record.role in _IN_THE_WAY[role]]
     if session.record.waiting:
         ahead = [seen for seen in _rivals(session) if not seen.record.waiting or seen.id < session.id]
         if ahead:

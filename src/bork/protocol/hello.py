@@ -18,7 +18,7 @@ MAGIC = b"BORK\r\n\x1a\n"  # a stream that changes line ends, or is not clean fo
 HELLO_MAX = 4096  # bytes of the body
 VERSION_MIN = 1
 VERSION_MAX = 1
-FEATURES: tuple[str, ...] = ()  # of version 1: what one end can do and the other need not know
+FEATURES = ("look",)  # what one end can do and the other need not know: the verbs ``look`` and ``put_while_held``
 _TEXT_MAX = 200  # characters
 
 

@@ -25,9 +25,12 @@ RANGES_MAX = 4096  # in one request
 RANGES_BYTES_MAX = 32 << 20  # of all ranges of one request
 PATH_MAX = 4096  # bytes
 PAGE_ENTRIES = 20_000  # of a listing in one answer: 800 kB
+LOOK_LENGTH_MAX = 64 << 10  # bytes of an object that a look carries
 SMALL_MAX = 4096  # bytes of a session
 ID_MAX = (1 << 63) - 1
 ENTRY_LENGTH = 40  # bytes in a listing: id 32, length 8
+LOOK_ENTRY_LENGTH = 48  # bytes in an answer to look: id 32, length 8, carried 4, held 1, reserved 3
+LOOK_PAGE_BYTES = 4 << 20  # of contents, in one answer to look; each object has at most LOOK_LENGTH_MAX of them
 
 
 class Verb(NamedTuple):
@@ -53,6 +56,10 @@ def _name(value: Value) -> bool:
 
 def _path(value: Value) -> bool:
     return isinstance(value, bytes) and 0 < len(value) <= PATH_MAX
+
+
+def _digest(value: Value) -> bool:
+    return isinstance(value, bytes) and len(value) == 32
 
 
 def _names(value: Value) -> bool:
@@ -94,12 +101,19 @@ VERBS: Mapping[str, Verb] = {
     "get": Verb({"name": _name}, {}, data_out_max=DATA_MAX),
     "get_ranges": Verb({"ranges": _ranges}, {}, data_out_max=RANGES_BYTES_MAX),
     "list": Verb({"collection": _name}, {"more": _boolean}, data_out_max=PAGE_ENTRIES * ENTRY_LENGTH),
+    "look": Verb(
+        {"contents": _boolean, "holders": _boolean, "what": _name},
+        {"more": _boolean},
+        data_out_max=LOOK_PAGE_BYTES + LOOK_LENGTH_MAX + PAGE_ENTRIES * LOOK_ENTRY_LENGTH,
+    ),
     "delete": Verb({"name": _name}, {}),
+    "delete_if": Verb({"content": _digest, "name": _name}, {"deleted": _boolean}),
     "settle": Verb({"names": _names}, {}),
     "hold": Verb({"name": _name}, {}, data_in_max=SMALL_MAX),
     "hold_replace": Verb({"name": _name}, {}, data_in_max=SMALL_MAX),
     "hold_is_intact": Verb({"name": _name}, {"intact": _boolean}),
     "hold_release": Verb({"name": _name}, {}),
+    "put_while_held": Verb({"name": _name, "session": _name}, {"intact": _boolean}, data_in_max=DATA_MAX),
     "is_held": Verb({"name": _name}, {"held": _optional(_boolean)}),
     "arrivals": Verb({"names": _names}, {"times_ns": _times}),
     "free_space": Verb({}, {"free_bytes": _optional(_natural)}),

@@ -77,6 +77,12 @@ class Wire:
         for fd, was in self._was_blocking:
             os.set_blocking(fd, was)
 
+    def close_output(self) -> None:
+        """Everything was sent, and nothing more will be: leave that descriptor as it was; it may be closed."""
+        self._was_blocking, before = self._was_blocking[:1], self._was_blocking[1:]
+        for fd, was in before:
+            os.set_blocking(fd, was)
+
     # ---- out -----------------------------------------------------------------------------------------------------
 
     def send(self, body: Mapping[str, Value], data: Buffer = b"") -> None:

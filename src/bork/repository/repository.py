@@ -20,6 +20,7 @@ from bork.errors import (
 from bork.repository import layout
 from bork.repository.config import RepositoryConfig, decode
 from bork.repository.layout import HeadId, IndexId, KeyId, PackId, RepositoryId, SessionId
+from bork.repository.sight import Sight, looks_at
 from bork.storage.base import Range
 from bork.storage.names import CONFIG
 
@@ -34,6 +35,15 @@ if TYPE_CHECKING:
 ID_LENGTH = 32  # bytes of every digest
 
 
+def _look(store: Store, whats: Sequence[str]) -> Sight:
+    return Sight(dict(zip(whats, store.look(looks_at(whats)), strict=True)))
+
+
+def _verified_keys(sight: Sight) -> dict[KeyId, bytes | None]:
+    found = sight.keys()
+    return {key: data if data is not None and digest(data) == key else None for key, data in found.items()}
+
+
 class Repository:
     """One repository. Use ``open``, or make one and put its config last with ``publish_config``.
 
@@ -41,23 +51,27 @@ class Repository:
     when its object survives a power cut.
     """
 
-    def __init__(self, store: Store, config: RepositoryConfig) -> None:
+    def __init__(self, store: Store, config: RepositoryConfig, seen: Sight | None = None) -> None:
         self._store = store
         self.config = config
+        self.seen = seen  # keys and generations, as they were when it was opened
         self._used_bytes: int | None = None  # what the quota limits; counted when a quota first needs it
         self.stored_bytes = 0  # that this process has put, of packs, indexes and heads
 
     @classmethod
     def open(cls, store: Store) -> Repository:
-        """Reads the config and nothing else.
+        """Reads the config, and sees the keys and generations, which are what comes next.
 
         Raises: InvalidRepository, InvalidRepositoryConfig, UnsupportedFormat, MandatoryFeatureUnsupported.
         """
-        try:
-            data = store.get(CONFIG)
-        except ObjectMissing:
-            raise InvalidRepository(store.location, 'it holds no file "config"') from None
-        return cls(store, decode(data, store.location))
+        sight = _look(store, (CONFIG, layout.KEYS, layout.GENERATIONS))
+        data = sight.object(CONFIG)
+        if data is None:  # missing, too long to be a config, or it cannot be read: which of these?
+            try:
+                data = store.get(CONFIG)
+            except ObjectMissing:
+                raise InvalidRepository(store.location, 'it holds no file "config"') from None
+        return cls(store, decode(data, store.location), sight)
 
     @property
     def id(self) -> RepositoryId:
@@ -90,6 +104,20 @@ class Repository:
             self._store.put_if_absent(CONFIG, self.config.encode())
         except ObjectExists:
             raise RepositoryAlreadyExists(self.location) from None
+
+    def look(self, *whats: str) -> Sight:
+        """See collections and single objects, one after the other, with the latency of one request."""
+        return _look(self._store, whats)
+
+    def hold_and_look(self, session: SessionId, data: bytes, *whats: str) -> tuple[Hold, Sight]:
+        """``hold_session``, and then ``look``. Raises: as both; then there is no session."""
+        hold, found = self._store.hold_and_look(layout.session_name(session), data, looks_at(whats))
+        return hold, Sight(dict(zip(whats, found, strict=True)))
+
+    @property
+    def releases_at_close(self) -> bool:
+        """See ``Store``."""
+        return self._store.releases_at_close
 
     def close(self) -> None:
         """Close the store."""
@@ -141,6 +169,11 @@ class Repository:
         self._charge(len(data))
         self._store.put_if_absent(layout.head_name(head), data)
 
+    def put_head_while_held(self, hold: Hold, head: HeadId, data: bytes) -> bool:
+        """As ``put_head``, for a session. See ``Store.put_while_held``."""
+        self._charge(len(data))
+        return self._store.put_while_held(hold, layout.head_name(head), data)
+
     def _put_by_digest(self, name: ObjectName, expected: bytes, data: Buffer) -> None:
         """What is there already under its own digest is the same object, once that has been verified."""
         try:
@@ -190,6 +223,14 @@ class Repository:
         """As ``get_index``."""
         return self._get_by_digest(layout.key_name(key), key)
 
+    def keys_seen(self) -> dict[KeyId, bytes | None]:
+        """Every key slot when the repository was opened; None: it is not what its name says, or was not shown."""
+        return self.look_at_keys() if self.seen is None else _verified_keys(self.seen)
+
+    def look_at_keys(self) -> dict[KeyId, bytes | None]:
+        """As ``keys_seen``, now."""
+        return _verified_keys(self.look(layout.KEYS))
+
     def get_head(self, head: HeadId) -> bytes:
         """Raises: ObjectMissing."""
         return self._store.get(layout.head_name(head))
@@ -210,6 +251,10 @@ class Repository:
         """Delete an archive; a compaction frees its space. Raises: ObjectMissing, StorageError."""
         self._store.delete(layout.head_name(head))
 
+    def begin_delete_head(self, head: HeadId, content: bytes) -> Callable[[], bool]:
+        """Delete an archive if its head is still the one with this BLAKE3. See ``Store.begin_delete_if``."""
+        return self._store.begin_delete_if(layout.head_name(head), content)
+
     def verify_head(self, head: HeadId) -> None:
         """Compare a head with the checksum that it ends with; no key is needed. Raises: as ``get_index``."""
         data = self.get_head(head)
@@ -219,6 +264,12 @@ class Repository:
     def read(self, ranges: Sequence[tuple[PackId, int, int]]) -> list[bytes]:
         """Parts of packs: ``(pack, offset, length)``. Raises: ObjectMissing, IntegrityError, StorageError."""
         return self._store.get_ranges(
+            [Range(layout.pack_name(pack), offset, length) for pack, offset, length in ranges]
+        )
+
+    def begin_read(self, ranges: Sequence[tuple[PackId, int, int]]) -> Callable[[], list[bytes]] | None:
+        """As ``read``: they come when the result is called. None: use ``read``."""
+        return self._store.begin_ranges(
             [Range(layout.pack_name(pack), offset, length) for pack, offset, length in ranges]
         )
 

@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from typing_extensions import Buffer
 
     from bork.server.policy import Policy
+    from bork.storage.base import Found, Look
     from bork.storage.names import ObjectName
 
 RECOUNT_S = 60.0  # after which what other clients have stored is counted again
@@ -190,6 +191,9 @@ class GuardedStore(Store):
 
     def list(self, collection: str) -> Iterator[tuple[ObjectName, int]]:
         return self._store.list(collection)
+
+    def look(self, looks: Sequence[Look]) -> Sequence[Sequence[Found]]:
+        return self._store.look(looks)
 
     def settle(self, names: Iterable[ObjectName]) -> None:
         self._store.settle(names)

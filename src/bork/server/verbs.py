@@ -9,8 +9,10 @@ from bork.errors import InternalError, StorageFault
 from bork.protocol.codec import Malformed
 from bork.protocol.messages import DATA_MAX
 from bork.protocol.verbs import ID_MAX, OPENING, PAGE_ENTRIES
+from bork.server import looking
+from bork.server.looking import checked_name
 from bork.storage.base import Range
-from bork.storage.names import COLLECTIONS, ObjectName, is_object_name
+from bork.storage.names import COLLECTIONS, ObjectName
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -46,6 +48,10 @@ class Verbs:
             )
         if request.verb == "list":
             yield from self._list(request)
+        elif request.verb == "look":
+            yield from looking.pages(self._store, request.arguments)
+        elif request.verb == "put_while_held":
+            yield self._put_while_held(request.arguments, message)
         else:
             yield self._answer(request, message)
 
@@ -83,10 +89,16 @@ class Verbs:
                 return self._answer_about(request.verb, arguments)
         return {}, b""
 
+    def _put_while_held(self, arguments: Mapping[str, Value], message: Message) -> Answer:
+        held = self._store.held(checked_name(arguments["session"]))
+        return {"intact": self._store.put_while_held(held, _name(arguments), bytes(message.data))}, b""
+
     def _answer_about(self, verb: str, arguments: Mapping[str, Value]) -> Answer:
         match verb:
             case "is_held":
                 return {"held": self._store.is_held(_name(arguments))}, b""
+            case "delete_if":
+                return {"deleted": self._store.delete_if(_name(arguments), cast("bytes", arguments["content"]))}, b""
             case "arrivals":
                 return {"times_ns": [_bounded(each) for each in self._store.arrivals_ns(_names(arguments))]}, b""
             case "free_space":
@@ -143,22 +155,16 @@ def _bounded(value: int | None) -> int | None:
 
 
 def _name(arguments: Mapping[str, Value]) -> ObjectName:
-    return _checked(arguments["name"])
+    return checked_name(arguments["name"])
 
 
 def _names(arguments: Mapping[str, Value]) -> list[ObjectName]:
-    return [_checked(each) for each in cast("list[Value]", arguments["names"])]
+    return [checked_name(each) for each in cast("list[Value]", arguments["names"])]
 
 
 def _ranges(arguments: Mapping[str, Value]) -> list[Range]:
     ranges = []
     for each in cast("list[list[Value]]", arguments["ranges"]):
-        name, numbers = _checked(each[0]), cast("list[int]", each[1:])
+        name, numbers = checked_name(each[0]), cast("list[int]", each[1:])
         ranges += [Range(name, *pair) for pair in zip(numbers[::2], numbers[1::2], strict=True)]
     return ranges
-
-
-def _checked(text: Value) -> ObjectName:
-    if not isinstance(text, str) or not is_object_name(text):
-        raise Malformed("the name of no object")
-    return ObjectName(text)

@@ -15,15 +15,14 @@ import contextlib
 from abc import ABC, abstractmethod
 from typing import TYPE_CHECKING, NamedTuple
 
-from bork.errors import ObjectMissing
-from bork.storage.names import CONFIG, REMOVAL_ORDER
+from bork.core import digest
+from bork.errors import ObjectMissing, StorageError, StorageFault
+from bork.storage.names import COLLECTIONS, CONFIG, REMOVAL_ORDER, ObjectName
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Sequence
 
     from typing_extensions import Buffer
-
-    from bork.storage.names import ObjectName
 
 
 class Range(NamedTuple):
@@ -32,6 +31,26 @@ class Range(NamedTuple):
     name: ObjectName
     offset: int
     length: int
+
+
+class Look(NamedTuple):
+    """What to see of a store at once. ``contents``: the bytes of objects, too, of those that are short."""
+
+    what: str  # a collection, or the name of one object, of which only the contents can be seen
+    contents: bool = False
+    holders: bool = False  # whether each object is held, too, which is looked at first
+
+
+class Found(NamedTuple):
+    """An object that a look has shown."""
+
+    name: ObjectName
+    length: int
+    data: bytes | None = None  # None: not asked for, dead, or longer than ``LOOK_LENGTH_MAX``: ``get`` it
+    held: bool | None = None  # as ``Store.is_held``; None, too, if it was not asked for
+
+
+LOOK_LENGTH_MAX = 64 << 10  # bytes of an object that a look carries
 
 
 class Hold(ABC):
@@ -73,6 +92,8 @@ class Store(ABC):
     lease_s: float | None = None
     # Whoever keeps this store lets us only add: nothing that exists can be replaced or deleted.
     append_only: bool = False
+    # Closing it releases what it holds, in the time of one request: nobody need do that before.
+    releases_at_close: bool = False
 
     def __init__(self, location: str) -> None:
         self.location = location  # for messages
@@ -110,6 +131,13 @@ class Store(ABC):
         """Each range, in the order asked. Fastest if ranges of one object follow each other by offset."""
         return [self.get_range(*wanted) for wanted in ranges]
 
+    def begin_ranges(self, ranges: Sequence[Range]) -> Callable[[], list[bytes]] | None:
+        """``get_ranges``: they come when the result is called. None: there is no latency to hide, use that.
+
+        Raises: as ``get_ranges``, here or there.
+        """
+        return None
+
     @abstractmethod
     def list(self, collection: str) -> Iterator[tuple[ObjectName, int]]:
         """Name and length of each object below ``collection`` (``packs``), in no order.
@@ -117,9 +145,57 @@ class Store(ABC):
         Objects put or deleted meanwhile may be listed or not; all others are. Things that are no objects are skipped.
         """
 
+    def look(self, looks: Sequence[Look]) -> Sequence[Sequence[Found]]:
+        """What each look shows, with the latency of one request. They happen one after the other, in their order.
+
+        An object that is not there shows nothing.  Memory: what they show.  Raises: StorageError.
+        """
+        return [list(self._look(each)) for each in looks]
+
+    def _look(self, wanted: Look) -> Iterator[Found]:
+        for name, length in self._looked_at(wanted.what):
+            held = self.is_held(name) if wanted.holders else None
+            if not wanted.contents or length > LOOK_LENGTH_MAX or held is False:
+                yield Found(name, length, None, held)
+                continue
+            try:
+                data = self.get(name)
+            except ObjectMissing:
+                continue
+            except StorageFault:  # of this object: whoever needs it meets the fault
+                yield Found(name, length, None, held)
+                continue
+            yield Found(name, len(data), data if len(data) <= LOOK_LENGTH_MAX else None, held)
+
+    def _looked_at(self, what: str) -> Iterable[tuple[ObjectName, int]]:
+        return self.list(what) if what in COLLECTIONS else [(ObjectName(what), 0)]
+
     @abstractmethod
     def delete(self, name: ObjectName) -> None:
         """Remove an object durably. Raises: ObjectMissing."""
+
+    def begin_delete_if(self, name: ObjectName, content: bytes) -> Callable[[], bool]:
+        """Remove an object durably if its BLAKE3 is ``content``; the result tells whether it was, when it is called.
+
+        Deletions that were begun happen in their order, and each whatever became of those before.
+        Raises: StorageError, here or there.
+        """
+        is_deleted = self.delete_if(name, content)
+        return lambda: is_deleted
+
+    def delete_if(self, name: ObjectName, content: bytes) -> bool:
+        """As ``begin_delete_if``.
+
+        The look before the deletion cannot close the gap to an object that is deleted and put anew with another content
+        in the very same moment, and makes it as short as the store is fast.
+        """
+        try:
+            if digest(self.get(name)) != content:
+                return False
+            self.delete(name)
+        except ObjectMissing:
+            return False
+        return True
 
     def arrived_ns(self, name: ObjectName) -> int | None:
         """When the object was put, by the clock of the machine that keeps it: nanoseconds since 1970.
@@ -147,6 +223,29 @@ class Store(ABC):
 
         Raises: ObjectExists; NoSpace, PermissionDenied, ReadOnlyStorage, StorageFault.
         """
+
+    def hold_and_look(
+        self, name: ObjectName, data: bytes, looks: Sequence[Look]
+    ) -> tuple[Hold, Sequence[Sequence[Found]]]:
+        """``hold``, and then ``look``, with the latency of one request. Raises: as both; then nothing is held."""
+        hold = self.hold(name, data)
+        try:
+            return hold, self.look(looks)
+        except BaseException:
+            with contextlib.suppress(StorageError):
+                hold.release()
+            raise
+
+    def put_while_held(self, hold: Hold, name: ObjectName, data: bytes) -> bool:
+        """Look whether a hold of this store is intact, ``put_if_absent``, and look again: with the latency of one
+        request. False: it was not any more, and the object may have been seen.
+
+        Raises: ObjectMissing, if it was not intact before: nothing was put; and as ``put_if_absent``.
+        """
+        if not hold.is_intact():
+            raise ObjectMissing("of the session", self.location)
+        self.put_if_absent(name, data)
+        return hold.is_intact()
 
     @abstractmethod
     def is_held(self, name: ObjectName) -> bool | None:

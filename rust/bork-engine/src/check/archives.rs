@@ -20,6 +20,8 @@ use std::sync::atomic::Ordering;
 
 /// Demands remembered. 64 MB at most.
 const SEEN_MAX: usize = 2 << 20;
+/// Nodes read ahead of the one that is looked at.
+const AHEAD: usize = 127;
 /// Nodes in the wrong place after which the rest of an archive is not looked at.
 const MISPLACED_MAX: usize = 100;
 
@@ -28,6 +30,11 @@ const MISPLACED_MAX: usize = 100;
 pub(super) struct Seen(HashSet<[u8; 32]>);
 
 impl Seen {
+    /// Whether there was one.
+    fn has(&self, node: &Node) -> bool {
+        self.0.contains(&node.demand())
+    }
+
     /// Whether it is new.
     fn insert(&mut self, node: &Node) -> bool {
         if self.0.len() >= SEEN_MAX {
@@ -105,6 +112,7 @@ impl Checking {
     pub(super) fn archive(&self, name: &str, root: Id, mut reader: ObjectReader, seen: &mut Seen) -> Result<(), Stop> {
         let mut stack = vec![Node { id: root, level: None, first: None, after: None }];
         let mut misplaced = 0;
+        let mut alone = 0; // nodes that are read one by one, since there is damage among them
         while let Some(node) = stack.pop() {
             if self.port.is_stopped() {
                 return Err(Stop);
@@ -113,6 +121,12 @@ impl Checking {
                 continue;
             }
             self.objects.fetch_add(1, Ordering::Relaxed);
+            alone = usize::saturating_sub(alone, 1);
+            if alone == 0 && !reader.has_ahead(&node.id) {
+                let coming = stack.iter().rev().filter(|node| !seen.has(node)).map(|node| node.id).take(AHEAD);
+                let is_read = reader.read_ahead(&std::iter::once(node.id).chain(coming).collect::<Vec<_>>());
+                alone = if is_read { 0 } else { 1 + AHEAD };
+            }
             match self.node(&node, &mut reader, &mut stack) {
                 Ok(problems) => {
                     for (path, message) in problems {

@@ -4,20 +4,22 @@ use super::Checking;
 use crate::error::EngineError;
 use crate::objects::hex;
 use crate::pack::{open_object, open_toc, tail_length, verify_chunks};
-use crate::port::{Bytes, Range, guard, send};
+use crate::port::{Bytes, PendingFetch, Range, guard, send};
 use crate::seal::FileSeal;
 use crate::secrets::Keys;
 use bork_core::compress::Decompressor;
 use bork_core::seam::Stop;
 use bork_format::Id;
 use bork_format::pack::{HEADER_LENGTH, TRAILER_LENGTH, TocObject};
-use crossbeam_channel::{Receiver, bounded};
-use std::collections::HashMap;
+use crossbeam_channel::{Receiver, Sender, bounded};
+use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 /// A longer pack is read in pieces of this length. Unit: bytes.
 const PIECE: u64 = 16 << 20;
+/// Packs that are fetched at a time.
+const PACKS_MAX: usize = 16;
 /// Longest table of contents of a pack that is read in pieces: 1.8 million chunks. Unit: bytes.
 const TOC_MAX: usize = 64 << 20;
 
@@ -49,7 +51,7 @@ struct Scratch {
 }
 
 impl Checking {
-    /// Fetches packs in turn, two ahead of the workers.
+    /// Fetches packs in turn, some ahead of the workers: a piece's length of short ones, so that they share latency.
     pub(super) fn packs(self: &Arc<Self>) -> Result<(), Stop> {
         let misstated = Arc::new(self.misstated());
         let (tasks, queue) = bounded(1);
@@ -61,25 +63,40 @@ impl Checking {
             workers.push(thread.map_err(|error| self.port.fail(EngineError::Internal(error.to_string())))?);
         }
         drop(queue);
-        for (name, length) in &self.plan.packs {
-            let mut task = PackTask { name: *name, length: *length, bytes: None };
-            if *length <= PIECE {
-                match self.fetch(&task, 0, *length)? {
-                    Ok(bytes) => task.bytes = Some(bytes),
-                    Err(message) => {
-                        self.problem(pack_path(name).as_bytes(), message)?;
-                        self.done.fetch_add(1, Ordering::Relaxed);
-                        continue;
-                    }
+        let mut coming = self.plan.packs.iter();
+        let mut begun: VecDeque<(u64, PackTask, Option<PendingFetch>)> = VecDeque::new();
+        loop {
+            while begun.len() < PACKS_MAX && begun.iter().map(|(length, ..)| *length).sum::<u64>() < PIECE {
+                let Some((name, length)) = coming.next() else { break };
+                let task = PackTask { name: *name, length: *length, bytes: None };
+                let whole = vec![Range { pack: *name, offset: 0, length: *length }];
+                match *length <= PIECE {
+                    true => begun.push_back((*length, task, Some(self.port.start_fetch(whole)?))),
+                    false => begun.push_back((0, task, None)),
                 }
             }
-            send(&tasks, task, &self.port)?;
+            let Some((_, task, fetch)) = begun.pop_front() else { break };
+            self.hand_out(task, fetch, &tasks)?;
         }
         drop(tasks);
         for worker in workers {
             let _ = worker.join();
         }
         if self.port.is_stopped() { Err(Stop) } else { Ok(()) }
+    }
+
+    fn hand_out(&self, mut task: PackTask, fetch: Option<PendingFetch>, tasks: &Sender<PackTask>) -> Result<(), Stop> {
+        if let Some(fetch) = fetch {
+            match fetch.wait(&self.port)? {
+                Ok(mut answer) => task.bytes = Some(answer.swap_remove(0)),
+                Err(message) => {
+                    self.problem(pack_path(&task.name).as_bytes(), message)?;
+                    self.done.fetch_add(1, Ordering::Relaxed);
+                    return Ok(());
+                }
+            }
+        }
+        send(tasks, task, &self.port)
     }
 
     fn misstated(&self) -> Misstated {

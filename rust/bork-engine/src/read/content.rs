@@ -10,11 +10,13 @@ use bork_core::problem::{Problem, ProblemKind};
 use bork_core::seam::Stop;
 use bork_format::Id;
 use crossbeam_channel::Sender;
-use std::collections::HashMap;
+use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
 
-/// A batch is fetched at this many stored bytes, or uses. Two batches are under way at a time. Unit: bytes.
+/// A batch is fetched at this many stored bytes, or uses. As much as two full ones is under way at a time, and no more
+/// than so many batches. Unit: bytes.
 const BATCH_LENGTH: u64 = 8 << 20;
+const BATCHES: usize = 8;
 const BATCH_USES: usize = 8192;
 
 struct Wanted {
@@ -26,6 +28,7 @@ struct Pending {
     wanted: Vec<Wanted>,
     plan: FetchPlan,
     fetch: PendingFetch,
+    length: u64,
 }
 
 /// Collects uses of chunks, object by object.
@@ -37,7 +40,7 @@ pub struct Gatherer {
     places: HashMap<(Id, u32), usize>,
     length: u64,
     uses: usize,
-    pending: Option<Pending>,
+    pending: VecDeque<Pending>,
     /// For chunks whose copy cannot be read.
     reader: ObjectReader,
 }
@@ -54,7 +57,7 @@ impl Gatherer {
             places: HashMap::new(),
             length: 0,
             uses: 0,
-            pending: None,
+            pending: VecDeque::new(),
         }
     }
 
@@ -88,21 +91,32 @@ impl Gatherer {
         }
         let wanted = std::mem::take(&mut self.wanted);
         self.places.clear();
-        (self.length, self.uses) = (0, 0);
+        let length = std::mem::take(&mut self.length);
+        self.uses = 0;
         let locations: Vec<Location> = wanted.iter().map(|wanted| wanted.location).collect();
         let plan = FetchPlan::new(&locations, &self.seals);
         let fetch = self.reading.port.start_fetch(plan.ranges.clone())?;
-        let previous = self.pending.replace(Pending { wanted, plan, fetch });
-        self.hand_out(previous)
+        self.pending.push_back(Pending { wanted, plan, fetch, length });
+        while self.pending.len() > BATCHES || self.under_way() > 2 * BATCH_LENGTH {
+            let Some(oldest) = self.pending.pop_front() else { break };
+            self.hand_out(oldest)?;
+        }
+        Ok(())
+    }
+
+    fn under_way(&self) -> u64 {
+        self.pending.iter().map(|pending| pending.length).sum()
     }
 
     fn dispatch(&mut self) -> Result<(), Stop> {
-        let pending = self.pending.take();
-        self.hand_out(pending)
+        while let Some(pending) = self.pending.pop_front() {
+            self.hand_out(pending)?;
+        }
+        Ok(())
     }
 
-    fn hand_out(&mut self, pending: Option<Pending>) -> Result<(), Stop> {
-        let Some(Pending { wanted, plan, fetch }) = pending else { return Ok(()) };
+    fn hand_out(&mut self, pending: Pending) -> Result<(), Stop> {
+        let Pending { wanted, plan, fetch, .. } = pending;
         let answer = match fetch.wait(&self.reading.port)? {
             Ok(answer) => answer,
             Err(message) => return self.one_by_one(wanted, &message),
@@ -138,7 +152,7 @@ impl Gatherer {
     fn alone(&mut self, wanted: Wanted) -> Result<(), Stop> {
         let plan = FetchPlan::new(std::slice::from_ref(&wanted.location), &self.seals);
         let fetch = self.reading.port.start_fetch(plan.ranges.clone())?;
-        self.hand_out(Some(Pending { wanted: vec![wanted], plan, fetch }))
+        self.hand_out(Pending { wanted: vec![wanted], plan, fetch, length: 0 })
     }
 
     /// Content that cannot be read here: it is taken from elsewhere, or its files are told.

@@ -27,9 +27,10 @@ class Child:
     Ctrl-C is for us alone: the child lives on until we have ended what we are at.
     """
 
-    def __init__(self, command: Sequence[str], say: Callable[[str], None]) -> None:
+    def __init__(self, command: Sequence[str], say: Callable[[str], None], end_s: float = END_S) -> None:
         self._name = os.path.basename(command[0])
         self._say = say
+        self._end_s = end_s
         self._line = bytearray()
         self._last_words: list[str] = []
         # Blocked signals stay blocked in the child; nothing that arrives meanwhile is lost.
@@ -105,18 +106,22 @@ class Child:
             how = f"{self._name} ended with exit code {code}"
         return f"{how} and said: {' / '.join(self._last_words)}" if self._last_words else how
 
-    def end(self) -> None:
-        """Close its stdin, and wait for its end; if it does not end, make it."""
+    def close_input(self) -> None:
+        """Close its stdin, which tells the server that nothing more comes."""
         assert self._process.stdin is not None
-        assert self._process.stdout is not None
-        assert self._process.stderr is not None
         try:
             self._process.stdin.close()
         except OSError:
             pass  # it is gone
+
+    def end(self) -> None:
+        """Close its stdin, and wait for its end; if it does not end, make it."""
+        assert self._process.stdout is not None
+        assert self._process.stderr is not None
+        self.close_input()
         self._process.stdout.close()
         for last_step in (self._process.terminate, self._process.kill, None):
-            deadline = time.monotonic() + END_S
+            deadline = time.monotonic() + self._end_s
             while self._process.poll() is None and time.monotonic() < deadline:
                 self.listen()
                 time.sleep(0.002)

@@ -22,8 +22,8 @@ from bork.protocol.codec import Malformed
 from bork.protocol.faults import decode_error
 from bork.protocol.hello import Hello, common_version
 from bork.protocol.verbs import check_answer, request_body
-from bork.protocol.wire import Stalled, Wire
-from bork.storage.remote.child import Child
+from bork.protocol.wire import STALL_S, Stalled, Wire
+from bork.storage.remote.child import END_S, Child
 from bork.storage.remote.inherited import Inherited
 
 if TYPE_CHECKING:
@@ -52,10 +52,14 @@ class Settings:
     buffer_bytes: int = 0  # that may wait to be sent when a put returns
     answer_s: float = ANSWER_S
     descriptors: tuple[int, int] | None = None  # to read and to write, where the connection is there already
+    stall_s: float = STALL_S
+    end_s: float = END_S  # that the other end gets to say its last and to end
 
     def connect(self) -> Child | Inherited:
         """Raises: ConnectionClosedWithHint."""
-        return Child(self.command, self.say) if self.descriptors is None else Inherited(*self.descriptors)
+        if self.descriptors is not None:
+            return Inherited(*self.descriptors)
+        return Child(self.command, self.say, self.end_s)
 
 
 @dataclass(slots=True, eq=False)
@@ -65,6 +69,7 @@ class Pending:
     verb: str
     expected: int  # bytes of the answer, where that is known
     done: bool = False
+    round_trip: int = 0  # the number of the one that brings the answer
     error: BorkError | None = None
     members: Mapping[str, Value] = field(default_factory=dict)
     parts: list[Buffer] = field(default_factory=list)
@@ -82,26 +87,29 @@ class Connection:
             self._child.stdin,
             Hello("client", settings.program),
             rate_bytes_s=settings.rate_bytes_s,
+            stall_s=settings.stall_s,
         )
         self._pending: OrderedDict[int, Pending] = OrderedDict()
         self._expected = 0
         self._last_id = 0
         self._broken: BorkError | None = None
         self._used = time.monotonic()
-        try:
-            self._shake_hands()
-        except BaseException:
-            self.close()
-            raise
+        self._is_greeted = False
+        # Waited for one after the other: what a distance costs. What was sent before an answer was waited for shares
+        # its round trip, however fast the answer came.
+        self.round_trips = 0
 
-    def _shake_hands(self) -> None:
-        deadline = time.monotonic() + self._settings.answer_s
-        while self._wire.theirs is None:
-            self._step(deadline)
-        ours, theirs = self._wire.ours, self._wire.theirs
+    def _greet(self, theirs: Hello) -> None:
+        """The hello of the server is here. What we have sent behind ours has the same form in all versions."""
+        self._is_greeted = True
+        ours = self._wire.ours
         if common_version(ours, theirs) is None:
             spoken = [f"{each.program}, version {_versions(each)}" for each in (ours, theirs)]
             self._fail(RPCServerOutdated(*spoken))
+
+    def can(self, feature: str) -> bool:
+        """Whether the server says that it can do something. Known when the first request is answered."""
+        return self._wire.theirs is not None and feature in self._wire.theirs.features
 
     # ---- requests ------------------------------------------------------------------------------------------------
 
@@ -115,7 +123,7 @@ class Connection:
         self._check()
         while self._pending and (len(self._pending) >= REQUESTS_MAX or self._expected + expected > EXPECTED_MAX):
             self._await(next(iter(self._pending.values())))
-        pending = Pending(verb, expected, data=data)
+        pending = Pending(verb, expected, data=data, round_trip=self.round_trips + 1)
         try:
             self._last_id += 1
             self._pending[self._last_id] = pending
@@ -151,6 +159,7 @@ class Connection:
         while not pending.done:
             self._check()
             self._step(max(self._wire.last_progress, self._used) + self._settings.answer_s)
+        self.round_trips = max(self.round_trips, pending.round_trip)
 
     # ---- what happens --------------------------------------------------------------------------------------------
 
@@ -168,6 +177,8 @@ class Connection:
             stderr = self._child.stderr
             for _ in self._wire.step(_STEP_S, others=() if stderr is None else (stderr,)):
                 self._child.listen()
+            if not self._is_greeted and self._wire.theirs is not None:
+                self._greet(self._wire.theirs)
             while self._wire.arrived:
                 self._dispatch(self._wire.arrived.popleft())
         except Malformed as problem:
@@ -206,6 +217,27 @@ class Connection:
         del self._pending[number]
         self._expected -= pending.expected
         pending.done, pending.data = True, None
+
+    def finish(self, verb: str, each: Sequence[Mapping[str, Value]]) -> None:
+        """Last requests: our side is closed behind them, and the answers are waited for. Never raises.
+
+        What they ask for happens at the end of the connection anyway.
+        """
+        if self._broken is not None:
+            return
+        try:
+            pendings = [self.begin(verb, arguments) for arguments in each]
+            while self._wire.unsent and not self._wire.gone:
+                self._step(None)
+            self._wire.close_output()
+            self._child.close_input()
+            deadline = time.monotonic() + self._settings.end_s
+            for pending in pendings:
+                while not pending.done:
+                    self._step(deadline)
+                self.round_trips = max(self.round_trips, pending.round_trip)
+        except BorkError:
+            return
 
     def close(self) -> None:
         """End the child, and wait for it: it leaves no zombie."""

@@ -16,6 +16,7 @@ class Inherited:
 
     def __init__(self, read_fd: int, write_fd: int) -> None:
         self.stdin, self.stdout = write_fd, read_fd  # as the other end sees them
+        self._has_input = True
 
     def listen(self) -> None:
         """There is nothing to hear."""
@@ -26,6 +27,12 @@ class Inherited:
     def ended_because(self) -> str:
         return "the server that pulls has closed it"
 
+    def close_input(self) -> None:
+        """As ``Child.close_input``."""
+        if self._has_input:
+            self._has_input = False
+            os.close(self.stdin)
+
     def end(self) -> None:
-        for fd in (self.stdin, self.stdout):
-            os.close(fd)
+        self.close_input()
+        os.close(self.stdout)

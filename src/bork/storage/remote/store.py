@@ -6,21 +6,25 @@ the server's process, so a connection that breaks lets the session die.
 
 from __future__ import annotations
 
+import contextlib
 import struct
+from functools import partial
 from typing import TYPE_CHECKING, cast
 
-from bork.errors import UnexpectedRPCDataFormatFromServer
+from bork.errors import StorageError, UnexpectedRPCDataFormatFromServer
 from bork.protocol.verbs import ENTRY_LENGTH, NAMES_MAX, RANGES_BYTES_MAX, RANGES_MAX
 from bork.storage.base import Hold, Put, Range, Store
-from bork.storage.names import COLLECTIONS, ObjectName, checked, checked_collection, is_object_name
+from bork.storage.names import COLLECTIONS, ObjectName, checked, checked_collection
+from bork.storage.remote import looking
 from bork.storage.remote.connection import Connection, Settings
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Sequence
 
     from typing_extensions import Buffer
 
     from bork.protocol.codec import Value
+    from bork.storage.base import Found, Look
     from bork.storage.remote.connection import Pending
 
 _ENTRY = struct.Struct(">32sQ")
@@ -30,9 +34,13 @@ BATCH_BYTES = 8 << 20  # of ranges in one request: several are in flight
 class RemoteStore(Store):
     """Use ``open`` or ``create``. ``location`` is for messages; ``path`` is what the server makes of it."""
 
+    releases_at_close = True
+
     def __init__(self, location: str, connection: Connection, opened: Pending) -> None:
         super().__init__(location)
         self._connection = connection
+        self._holds: set[ObjectName] = set()
+        self._swept: Pending | None = None
         self.append_only = opened.members["append_only"] is True
 
     @classmethod
@@ -69,6 +77,12 @@ class RemoteStore(Store):
     def delete(self, name: ObjectName) -> None:
         self._connection.ask("delete", {"name": checked(name)})
 
+    def begin_delete_if(self, name: ObjectName, content: bytes) -> Callable[[], bool]:
+        if not self._connection.can("look"):
+            return super().begin_delete_if(name, content)
+        pending = self._connection.begin("delete_if", {"name": checked(name), "content": content})
+        return lambda: self._connection.wait(pending).members["deleted"] is True
+
     def settle(self, names: Iterable[ObjectName]) -> None:
         self._all("settle", [checked(name) for name in names])
 
@@ -81,8 +95,14 @@ class RemoteStore(Store):
         return self.get_ranges([Range(name, offset, length)])[0]
 
     def get_ranges(self, ranges: Sequence[Range]) -> list[bytes]:
-        found: list[bytes] = []
+        return self.begin_ranges(ranges)()
+
+    def begin_ranges(self, ranges: Sequence[Range]) -> Callable[[], list[bytes]]:
         requests = [(batch, self._begin_ranges(batch)) for batch in _batches(_pieces(ranges))]
+        return partial(self._ranges, requests)
+
+    def _ranges(self, requests: Iterable[tuple[Sequence[tuple[Range, bool]], Pending]]) -> list[bytes]:
+        found: list[bytes] = []
         for batch, pending in requests:
             data = memoryview(self._connection.wait(pending).parts[0]).cast("B")
             if len(data) != sum(piece.length for piece, _ in batch):
@@ -116,7 +136,7 @@ class RemoteStore(Store):
             if len(data) % ENTRY_LENGTH:
                 raise UnexpectedRPCDataFormatFromServer("a listing that is not whole")
             for object_id, length in _ENTRY.iter_unpack(data):
-                yield _name(collection, object_id), length
+                yield looking.name_of(collection, object_id), length
 
     def arrived_ns(self, name: ObjectName) -> int | None:
         return self.arrivals_ns([name])[0]
@@ -136,11 +156,60 @@ class RemoteStore(Store):
         begun = [(self._connection.begin(verb, {"names": [*batch]}), len(batch)) for batch in batches]
         return [(self._connection.wait(pending), count) for pending, count in begun]
 
+    # ---- looks ---------------------------------------------------------------------------------------------------
+
+    def look(self, looks: Sequence[Look]) -> Sequence[Sequence[Found]]:
+        if not self._connection.can("look"):
+            return super().look(looks)
+        return self._looked(looks, self._begin_looks(looks))
+
+    def _begin_looks(self, looks: Sequence[Look]) -> Sequence[Pending]:
+        return [
+            self._connection.begin(
+                "look", {"what": _checked_what(each.what), "contents": each.contents, "holders": each.holders}
+            )
+            for each in looks
+        ]
+
+    def _looked(self, looks: Sequence[Look], begun: Sequence[Pending]) -> Sequence[Sequence[Found]]:
+        return [
+            [*looking.found(wanted, self._connection.wait(pending).parts)]
+            for wanted, pending in zip(looks, begun, strict=True)
+        ]
+
+    def hold_and_look(
+        self, name: ObjectName, data: bytes, looks: Sequence[Look]
+    ) -> tuple[Hold, Sequence[Sequence[Found]]]:
+        if not self._connection.can("look"):
+            return super().hold_and_look(name, data, looks)
+        # The server performs one after the other, so the looks see what is there when the object is held.
+        held = self._connection.begin("hold", {"name": checked(name)}, data)
+        begun = self._begin_looks(looks)
+        hold = self._held(held, name)
+        try:
+            return hold, self._looked(looks, begun)
+        except BaseException:
+            with contextlib.suppress(StorageError):
+                hold.release()
+            raise
+
+    def put_while_held(self, hold: Hold, name: ObjectName, data: bytes) -> bool:
+        if not self._connection.can("look") or not isinstance(hold, _RemoteHold):
+            return super().put_while_held(hold, name, data)
+        if self._swept is not None:
+            self._connection.wait(self._swept)
+        arguments: dict[str, Value] = {"name": checked(name), "session": hold.name}
+        return self._connection.ask("put_while_held", arguments, data).members["intact"] is True
+
     # ---- the rest ------------------------------------------------------------------------------------------------
 
     def hold(self, name: ObjectName, data: bytes) -> Hold:
-        self._connection.ask("hold", {"name": checked(name)}, data)
-        return _RemoteHold(self._connection, name)
+        return self._held(self._connection.begin("hold", {"name": checked(name)}, data), name)
+
+    def _held(self, pending: Pending, name: ObjectName) -> Hold:
+        self._connection.wait(pending)
+        self._holds.add(name)
+        return _RemoteHold(self._connection, name, self._holds)
 
     def is_held(self, name: ObjectName) -> bool | None:
         return cast("bool | None", self._connection.ask("is_held", {"name": checked(name)}).members["held"])
@@ -161,9 +230,11 @@ class RemoteStore(Store):
         self._connection.stay()
 
     def sweep(self) -> None:
-        self._connection.ask("sweep")
+        # Nothing waits for it but a commit, so that it costs no round trip of its own.
+        self._swept = self._connection.begin("sweep")
 
     def close(self) -> None:
+        self._connection.finish("hold_release", [{"name": name} for name in self._holds])
         self._connection.close()
 
 
@@ -176,35 +247,27 @@ class _RemotePut(Put):
 
 
 class _RemoteHold(Hold):
-    def __init__(self, connection: Connection, name: ObjectName) -> None:
-        self._connection, self._name = connection, name
-        self._is_released = False
+    def __init__(self, connection: Connection, name: ObjectName, holds: set[ObjectName]) -> None:
+        self._connection, self.name, self._holds = connection, name, holds
 
     def replace(self, data: bytes) -> None:
-        self._connection.ask("hold_replace", {"name": self._name}, data)
+        self._connection.ask("hold_replace", {"name": self.name}, data)
 
     def is_intact(self) -> bool:
-        return self._connection.ask("hold_is_intact", {"name": self._name}).members["intact"] is True
+        return self._connection.ask("hold_is_intact", {"name": self.name}).members["intact"] is True
 
     def release(self) -> None:
-        if not self._is_released:
-            self._connection.ask("hold_release", {"name": self._name})
-            self._is_released = True
+        if self.name in self._holds:
+            self._connection.ask("hold_release", {"name": self.name})
+            self._holds.discard(self.name)
 
 
 def _path_bytes(path: str) -> bytes:
     return path.encode("utf-8", "surrogateescape")
 
 
-def _name(collection: str, object_id: bytes) -> ObjectName:
-    text = object_id.hex()
-    if collection == "gc":
-        if text[16:].strip("0"):
-            raise UnexpectedRPCDataFormatFromServer("a generation whose number is too long")
-        text = text[:16]
-    name = f"{collection}/{text[:2]}/{text}" if COLLECTIONS[collection] else f"{collection}/{text}"
-    assert is_object_name(name)
-    return ObjectName(name)
+def _checked_what(what: str) -> str:
+    return what if what in COLLECTIONS else checked(ObjectName(what))
 
 
 def _pieces(ranges: Sequence[Range]) -> Iterator[tuple[Range, bool]]:
