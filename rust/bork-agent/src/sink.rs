@@ -21,9 +21,12 @@ const ASKED_LENGTH: usize = 2 << 20;
 /// Chunks that are remembered as sent: what is older is sent again if it comes again. 2 x 256 Ki x 16 bytes.
 const SENT_MAX: usize = 256 << 10;
 
-/// The chunks that were sent last. Sixteen bytes of an id tell it from all others.
+/// Sixteen bytes of an id tell it from all others.
+type Ids = HashSet<[u8; 16]>;
+
+/// The chunks that were sent last: the newer half, and the older one.
 #[derive(Default)]
-pub struct Sent(Mutex<(HashSet<[u8; 16]>, HashSet<[u8; 16]>)>);
+pub struct Sent(Mutex<(Ids, Ids)>);
 
 impl Sent {
     /// Whether the chunk is still to be sent; from now on it counts as sent.
