@@ -39,7 +39,7 @@ def hosts(tmp_path: Path) -> Iterator[TwoHosts]:
 def ready(hosts: TwoHosts, name: str) -> None:
     """Wait for the socket on ``server`` or ``client``."""
     host = hosts.server if name == "server" else hosts.client
-    deadline = time.monotonic() + 20
+    deadline = time.monotonic() + 60
     while not host.inside(SOCKET).exists():
         assert time.monotonic() < deadline, f"no socket on the {name}"
         time.sleep(0.02)

@@ -86,7 +86,7 @@ def test_the_page_makes_a_repository_and_an_archive(filled: TwoHosts) -> None:
     assert again.returncode == 2, "the exit code is that of bork"
     assert b"already exists" in again.stderr
     assert filled.client.must("find ~ -name 'id_*' -o -name '*_key'", "borkc") == "", "no key stays on the client"
-    deadline = time.monotonic() + 20
+    deadline = time.monotonic() + 60
     while list(filled.client.inside("/tmp").glob("ssh-*/agent.*")):
         assert time.monotonic() < deadline, "and no way to the agent"
         time.sleep(0.05)

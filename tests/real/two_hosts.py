@@ -98,7 +98,7 @@ class Host:
             [*self._enter(), str(program), "-D", "-f", "/run/sshd/config", "-E", "/run/sshd/log"],
             start_new_session=True,
         )
-        deadline = time.monotonic() + 20
+        deadline = time.monotonic() + 60
         while "listening" not in (log.read_text() if log.exists() else ""):
             assert self._sshd.poll() is None, log.read_text()
             assert time.monotonic() < deadline
@@ -126,7 +126,7 @@ class Host:
     def execute(self, script: str, user: str = "root", stdin: bytes = b"") -> subprocess.CompletedProcess[bytes]:
         """Run it to its end."""
         command = self.command(script, user)
-        return subprocess.run(command, input=stdin, capture_output=True, check=False, timeout=120)
+        return subprocess.run(command, input=stdin, capture_output=True, check=False, timeout=240)
 
     def must(self, script: str, user: str = "root") -> str:
         """Run it, see it succeed, and give what it prints."""
@@ -166,7 +166,7 @@ class Running:
 
     def words(self) -> str:
         """What it said, when it has ended."""
-        out, _ = self.process.communicate(timeout=30)
+        out, _ = self.process.communicate(timeout=90)
         return os.fsdecode(out or b"")
 
 
