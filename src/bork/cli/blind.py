@@ -81,7 +81,7 @@ def pull(invocation: Invocation, client: Server, location: Location, options: Cr
     given = invocation.values
     if not location.is_local:
         raise CommandError("with --client-encrypts the repository has to be on this machine")
-    if options.stdin is not None or options.path_list is not None:
+    if options.stdin is not None or options.path_list is not None or options.root is not None:
         raise CommandError("with --client-encrypts only paths of the client can be backed up")
     passphrase = None
     if given.flag("passphrase_from_server"):

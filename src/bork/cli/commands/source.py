@@ -61,7 +61,10 @@ def run(invocation: Invocation) -> None:
     from bork.pull.blind import order as orders
 
     try:
-        order = orders.decode(read_preamble(read_fd))
+        preamble = read_preamble(read_fd)
+        # Whoever has sent one takes records. People who try it see text.
+        invocation.console.set_up(level="warning", log_json=True, iec=False, shown=frozenset())
+        order = orders.decode(preamble)
     except (Malformed, Stalled) as problem:
         raise UnexpectedRPCDataFormatFromServer(str(problem)) from None
     _listen_to(order, invocation)
