@@ -316,7 +316,8 @@ def test_what_was_forgotten_is_asked_of_the_repository(scene: Scene, bork: Bork,
 
 
 def test_check_tries_host_and_repository_and_writes_to_neither(client: Path, scene: Scene, bork: Bork) -> None:
-    scene.hosts("web", defaults=f'passphrase-file = "{scene.directory}/secret"\npaths = ["{client}"]')
+    scene.hosts("web", defaults=f'passphrase-file = "{scene.directory}/secret"')
+    scene.write(scene.config.read_text().replace('paths = ["/etc"]', f'paths = ["{client}"]'))
     bork("init", "-e", "repokey", scene.repositories / "web")
     os.environ.pop("BORK_PASSPHRASE")
     before = {path: path.stat().st_mtime_ns for path in scene.repositories.rglob("*")}
@@ -381,7 +382,6 @@ def test_real_hosts_are_pulled_pruned_compacted_and_watched(client: Path, scene:
             archive = "{{name}}-{{now:%Y-%m-%dT%H:%M:%S.%f}}"
             every = "1d"
             keep-last = 1
-            by-arrival = false
             exclude = ["*.o"]""".replace("            ", ""),
     )
     text = scene.config.read_text().replace('paths = ["/etc"]', f'paths = ["{client}"]')

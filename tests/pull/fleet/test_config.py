@@ -77,6 +77,16 @@ def test_freshness_and_compaction_follow_from_schedule_and_retention(tmp_path: P
     assert (b.max_age_s, b.compact) == (3 * 86400, False)
 
 
+def test_a_server_without_the_key_neither_prunes_nor_compacts(tmp_path: Path) -> None:
+    text = f"{DEFAULTS}keep-daily = 7\ncompact = true\n[hosts.a]\nclient-encrypts = true\n"
+    (blind,) = load(tmp_path, text).hosts
+    assert (blind.keep, blind.compact, blind.options) == ((), False, ("--client-encrypts",))
+    (told,) = load(tmp_path, f"{text}passphrase-from-server = true").hosts
+    assert (told.keep, told.compact) == ((("--keep-daily", "7"),), True)
+    assert "[hosts.a] keep-last: not with client-encrypts" in refusal(tmp_path, f"{text}keep-last = 1")
+    assert "[hosts.a] compact: not with client-encrypts" in refusal(tmp_path, f"{text}compact = true")
+
+
 @pytest.mark.parametrize(
     ("line", "place", "reason"),
     [

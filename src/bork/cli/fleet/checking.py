@@ -26,6 +26,8 @@ if TYPE_CHECKING:
 
 def run(invocation: Invocation, host: Host, probe: Prober | None = None) -> None:
     """``probe``: how the host is asked."""
+    if host.client_encrypts:
+        raise CommandError(f"{host.name} has client-encrypts: --check asks an agent, and there is none")
     location = locations.parse(host.repository, default_repository=lambda: None)
     if location is None:
         raise CommandError(f"{host.repository!r} is no location of a repository")

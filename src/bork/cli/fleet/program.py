@@ -22,9 +22,9 @@ def words(invocation: Invocation) -> list[str]:
 
 def _program(argv0: str) -> list[str]:
     if os.path.basename(argv0) == "__main__.py":
-        return [sys.executable, "-m", "bork"]
+        return [sys.executable, "-P", "-m", "bork"]
     found = shutil.which(argv0)
-    return [os.path.abspath(found)] if found else [sys.executable, "-m", "bork"]
+    return [os.path.abspath(found)] if found else [sys.executable, "-P", "-m", "bork"]
 
 
 def rsh(invocation: Invocation) -> str:

@@ -85,7 +85,8 @@ def _host(
     max_age = values.get("max-age")
     if max_age is None and schedule is not None:
         max_age = 2 * schedule.longest_pause_s()
-    keep = _keep(table, values)
+    is_blind = values.get("client-encrypts", False) and not values.get("passphrase-from-server", False)
+    keep = _refuse_blind(table, own) if is_blind else _keep(table, values)
     return Host(
         name=name,
         destination=values.get("destination") or _destination(table, name),
@@ -101,7 +102,7 @@ def _host(
         max_age_s=max_age,
         keep=keep,
         by_arrival=values.get("by-arrival", True),
-        compact=values.get("compact", bool(keep)),
+        compact=values.get("compact", bool(keep)) and not is_blind,
         passcommand=values.get("passcommand"),
         passphrase_file=_at_home(table, values, "passphrase-file", home),
         public_key=_at_home(table, values, "public-key", home),
@@ -146,6 +147,14 @@ def _keep(table: Table, values: Mapping[str, Any]) -> tuple[tuple[str, str], ...
     if given and not any(given.values()):
         table.fail(next(iter(given)), "retention that keeps nothing: give a number above 0, or leave out keep-*")
     return tuple((f"--{key}", str(value)) for key, value in given.items() if value)
+
+
+def _refuse_blind(table: Table, own: Mapping[str, object]) -> tuple[()]:
+    """A server without the key can neither prune nor compact. What the defaults say of it is for the other hosts."""
+    for key in own:
+        if key == "compact" or key.startswith("keep-"):
+            table.fail(key, "not with client-encrypts: the key that it needs is on the host")
+    return ()
 
 
 def _destination(table: Table, name: str) -> str:

@@ -45,6 +45,7 @@ HOST: Mapping[str, Key] = {
     "no-ship": Key("flag", option="--no-ship"),
     "share-dedup": Key("flag", option="--share-dedup"),
     "client-encrypts": Key("flag", option="--client-encrypts"),
+    "passphrase-from-server": Key("flag", option="--passphrase-from-server"),
     "repository": Key("text"),
     "archive": Key("text"),
     "every": Key("duration", group="schedule"),
