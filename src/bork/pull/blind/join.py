@@ -102,6 +102,10 @@ class Program:
         self._process.wait()
         self.listen()
 
+    def mute(self) -> None:
+        """Pass nothing on any more."""
+        self._say = lambda _: None
+
     def terminate(self) -> None:
         if self._process.poll() is None:
             self._process.terminate()
@@ -206,13 +210,18 @@ class Join:
         return Ends(client.code, server.code)
 
     def _stop(self) -> None:
-        """The server first: the client then finds its streams closed, while ssh can still say how it ends."""
-        if self._server is not None:
-            self._server.terminate()
-            self._server.end()
+        """The connection first: the server then finds its client gone and ends its session in good order, and the
+        client ends with its connection. What they say to that is of no interest.
+        """
         self._close(*self._open.copy())
+        for program in (self._client, self._server):
+            if program is not None:
+                program.mute()
         if self._client is not None:
+            self._client.terminate()
             self._client.end()
+        if self._server is not None:
+            self._server.end()
 
 
 def _write_all(fd: int, data: bytes) -> None:
