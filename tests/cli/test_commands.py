@@ -7,7 +7,7 @@ import json
 import os
 from dataclasses import replace
 from types import SimpleNamespace
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
@@ -73,22 +73,11 @@ class Recorder:
 @pytest.fixture
 def create(native: None, monkeypatch: pytest.MonkeyPatch) -> Recorder:
     from bork.operations import create as operation
-    from bork.operations import opening
 
-    class Opened:
-        repository = SimpleNamespace(id=REPOSITORY_ID)
-        mode = SimpleNamespace(name="repokey")
-        key_location = "/r"
-
-        def __enter__(self) -> Self:
-            return self
-
-        def __exit__(self, *error: object) -> None:
-            pass
-
-    recorder = Recorder(SimpleNamespace(head=HEAD, archive_id=ID, totals=TOTALS, end_ns=HEAD.end_ns, stats=HEAD.stats))
+    made = {"head": HEAD, "archive_id": ID, "totals": TOTALS, "end_ns": HEAD.end_ns, "stats": HEAD.stats}
+    where = {"repository_id": REPOSITORY_ID, "encryption": "repokey", "key_location": "/r"}
+    recorder = Recorder(SimpleNamespace(**made, **where))
     monkeypatch.setattr(operation, "run", recorder)
-    monkeypatch.setattr(opening, "open_repository", lambda *_, **__: Opened())
     return recorder
 
 

@@ -115,7 +115,7 @@ def test_a_signal_at_any_instant_of_a_command_leaves_no_traceback(number: int, c
     """From the first line of ``main`` to its last; in that first line, the default of SIGTERM may still be in force."""
     program = (
         "import os, sys; sys.path.insert(0, sys.argv.pop(1)); from bork.cli import main, signals;"
-        "run = main._main; main._main = lambda argv: os.write(1, b'.') and run(argv);"
+        "run = main._main; main._main = lambda *given, **named: os.write(1, b'.') and run(*given, **named);"
         "os._exit(main.main())"
     )
     seen = set()
