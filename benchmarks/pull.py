@@ -27,6 +27,7 @@ from tests.real.sshd import SSHServer  # noqa: E402 (behind the path)
 from report import table  # noqa: E402 (behind the path)
 
 WORDS = 5000
+SENT = ("BORG_PASSPHRASE", "BORG_BASE_DIR", "BORG_RELOCATED_REPO_ACCESS_IS_OK")
 PASSPHRASE = "correct horse battery staple"
 
 
@@ -128,7 +129,7 @@ class Ways:
             time.sleep(0.01)
         connect = shlex.quote(f"exec socat STDIO UNIX-CONNECT:{shlex.quote(str(there))}")
         socat = f"BORG_RSH={shlex.quote(f'sh -c {connect}')}"
-        keys = (f"{name}={shlex.quote(os.environ[name])}" for name in ("BORG_PASSPHRASE", "BORG_BASE_DIR"))
+        keys = (f"{name}={shlex.quote(os.environ[name])}" for name in SENT)
         location = f"ssh://server{self.work}/borg socat::{number}"
         remote = f"env {' '.join(keys)} {socat} {shlex.join([borg, 'create', location, str(self.tree)])}"
         words = [*shlex.split(self.rsh), "-p", str(self.sshd.port), "-R", f"{there}:{here}"]
@@ -172,7 +173,7 @@ def main() -> int:
     for _ in range(chosen.runs):
         shutil.rmtree(state, ignore_errors=True)
         state.mkdir(parents=True)
-        with SSHServer(state / "ssh") as sshd:
+        with SSHServer(state / "ssh", more_settings="Subsystem sftp internal-sftp\n") as sshd:
             peers = dict(peer.split("=", 1) for peer in chosen.peer)
             ways = Ways(state, tree, sshd, peers, chosen.delay).all()
             wanted = tuple(chosen.only.split(","))

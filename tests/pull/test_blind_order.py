@@ -63,7 +63,7 @@ def test_the_client_does_what_the_server_would_do_but_as_itself() -> None:
 def test_every_option_of_create_is_sent_or_is_the_clients_own() -> None:
     known = {*options_of(OPTIONS), "archive", "roots", "command_line", "lines", "hostname", "username", "cwd"}
     refused = {"stdin", "path_list", "before_commit", "root"}  # what would run programs or read streams of the client
-    chosen_by_client = {"pack_size", "root", "clock_behind_ns", "of_user"}  # the last two: of an agent's pull
+    chosen_by_client = {"pack_size", "root", "of_user"}  # the last one: of an agent's pull
     assert known | refused | chosen_by_client == set(CreateOptions.__dataclass_fields__)
     assert set(FLAGS) < set(options_of(OPTIONS))
 

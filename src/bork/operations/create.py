@@ -79,7 +79,6 @@ class CreateOptions:
     cwd: str
     command_line: tuple[str, ...]
     of_user: bool = False  # the archive to compare files with must be one of ``username`` too
-    clock_behind_ns: int = 0  # how far the clock that stamps the files is behind that of this machine, if it is
     root: str | None = None  # a foreign root, whose own etc/passwd and etc/group say what owners are called
     comment: str = ""
     timestamp_ns: int | None = None  # the time that the archive is given, instead of the clock's
@@ -140,10 +139,22 @@ class WritingEngine(Engine, Protocol):
         """The answer to ``StorePack`` and ``StoreIndex``."""
 
 
-Start = Callable[[dict[str, object], Keys, ChunkIndex], WritingEngine]
+class Started(NamedTuple):
+    """A running engine, and how far the clock that stamps its files is behind that of this machine, if it is."""
+
+    engine: WritingEngine
+    clock_behind_ns: int = 0
 
 
-def run(access: Access, options: CreateOptions, events: EventSink, start: Start = CreateEngine) -> CreateOutcome:
+Start = Callable[[dict[str, object], Keys, ChunkIndex], Started]
+
+
+def start_here(plan: dict[str, object], keys: Keys, index: ChunkIndex) -> Started:
+    """The engine that reads this machine."""
+    return Started(CreateEngine(plan, keys, index))
+
+
+def run(access: Access, options: CreateOptions, events: EventSink, start: Start = start_here) -> CreateOutcome:
     """Back up. Problems with single files are events; everything that concerns the repository raises.
 
     ``start`` starts the engine: another one reads what is on another host.
@@ -151,7 +162,7 @@ def run(access: Access, options: CreateOptions, events: EventSink, start: Start 
     Raises: ArchiveAlreadyExists, SourceFault (of the foreign root), CancelledByUser, and as ``open_repository``,
     ``load_index`` and ``drive``. Then there is no archive, and what was stored is found again by the next ``create``.
     """
-    start_ns = access.clock.now_ns() - options.clock_behind_ns
+    start_ns = access.clock.now_ns()
     if options.dry_run:
         return _dry_run(access, options, events, start_ns, start)
     with open_repository(access, role="writer", sees=(layout.ARCHIVES, *WHAT_IT_NEEDS)) as opened:
@@ -169,7 +180,7 @@ def run(access: Access, options: CreateOptions, events: EventSink, start: Start 
         plan["pack_size"] = options.pack_size or choose_pack_size(sum(loaded.packs.values()))
         plan["scratch_dir"] = cache_directory(access, repository)
         plan["skip"] = _skipped(access)
-        engine = start(plan, keys, loaded.index)
+        engine, behind_ns = start(plan, keys, loaded.index)
         outcome = drive(
             engine,
             repository,
@@ -182,7 +193,7 @@ def run(access: Access, options: CreateOptions, events: EventSink, start: Start 
             options.before_commit()
         if events.cancelled():
             raise CancelledByUser
-        head = _head(options, outcome, start_ns, access.clock.now_ns())
+        head = _head(options, outcome, (start_ns, access.clock.now_ns()), behind_ns)
         entry, heads = commit(opened, head, heads)
         tidy_up(opened, loaded, events)
         return CreateOutcome(
@@ -280,7 +291,7 @@ def _skipped(access: Access) -> list[tuple[int, int]]:
 def _dry_run(access: Access, options: CreateOptions, events: EventSink, start_ns: int, start: Start) -> CreateOutcome:
     """Walk and show, without the repository: it need not even be there."""
     nobody = bytes(32)
-    engine = start(_plan(access, options, start_ns, events), Keys.public(nobody), ChunkIndex())
+    engine, _ = start(_plan(access, options, start_ns, events), Keys.public(nobody), ChunkIndex())
     outcome = drive(
         engine,
         None,
@@ -291,7 +302,8 @@ def _dry_run(access: Access, options: CreateOptions, events: EventSink, start_ns
     return CreateOutcome(None, None, None, archive_stats(outcome), None, start_ns, access.clock.now_ns())
 
 
-def _head(options: CreateOptions, outcome: Outcome, start_ns: int, end_ns: int) -> ArchiveHead:
+def _head(options: CreateOptions, outcome: Outcome, span_ns: tuple[int, int], behind_ns: int) -> ArchiveHead:
+    start_ns, end_ns = span_ns
     return ArchiveHead(
         name=options.archive,
         root=outcome.digest("root"),
@@ -301,8 +313,8 @@ def _head(options: CreateOptions, outcome: Outcome, start_ns: int, end_ns: int) 
         cwd=options.cwd,
         comment=options.comment,
         command_line=options.command_line,
-        time_ns=start_ns + options.clock_behind_ns if options.timestamp_ns is None else options.timestamp_ns,
-        start_ns=start_ns,
+        time_ns=start_ns if options.timestamp_ns is None else options.timestamp_ns,
+        start_ns=start_ns - behind_ns,  # by the clock of the files: the next archive is compared with it
         end_ns=end_ns,
         roots=_recorded_roots(options),
         stats=archive_stats(outcome),

@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import tempfile
+import threading
 import time
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
 from bork.core import PullEngine, Send
 from bork.errors import AgentFault
 from bork.operations import create
+from bork.operations.create import Started
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
     from bork.core import ChunkIndex, Event, Keys
     from bork.operations.access import Access
@@ -23,6 +25,7 @@ if TYPE_CHECKING:
 
 # What a plan for this machine says, and one for an agent does not.
 _LOCAL = ("paths", "stdin", "path_list", "skip", "sparse", "base", "names", "file_systems")
+STEP_S = 0.1
 SKEW_NS = 2_000_000_000  # a clock that is off by more is worth a word
 
 
@@ -34,31 +37,74 @@ class PullOptions:
     rate_bytes_s: int = 0  # that the client sends at most; 0: no limit
 
 
-def run(access: Access, options: CreateOptions, pull: PullOptions, line: Line, events: EventSink) -> CreateOutcome:
-    """As ``create.run``. Raises also: RemoteFault and its kin."""
-    behind_ns = time.time_ns() - line.hello.clock_ns
-    if abs(behind_ns) > SKEW_NS:
-        way = "behind" if behind_ns > 0 else "ahead of"
-        events.log("warning", f"The client's clock is {abs(behind_ns) / 1e9:.0f} s {way} the clock of this machine.")
-    # A clock that is ahead only means that some files are read again.
-    options = replace(options, of_user=True, clock_behind_ns=max(0, behind_ns))
-    engines: list[AgentEngine] = []
+class Connecting:
+    """A connection in the making: with ``eager`` in a thread of its own, else when it is asked for."""
 
-    def start(plan: dict[str, object], keys: Keys, index: ChunkIndex) -> AgentEngine:
+    def __init__(self, connect: Callable[[], Line], *, eager: bool) -> None:
+        self._connect = connect
+        self._line: Line | None = None
+        self._fault: BaseException | None = None
+        self._thread = threading.Thread(target=self._try, name="connect", daemon=True) if eager else None
+        if self._thread is not None:
+            self._thread.start()
+
+    def _try(self) -> None:
+        try:
+            self._line = self._connect()
+        except BaseException as fault:  # noqa: BLE001 (raised again in the thread that wants the line)
+            self._fault = fault
+
+    def line(self) -> Line:
+        """Wait for it. Raises: as ``line.connect``."""
+        if self._thread is None:
+            self._line = self._line or self._connect()
+        else:
+            while self._thread.is_alive():
+                self._thread.join(STEP_S)  # in steps, so that signals are seen
+        if self._fault is not None:
+            raise self._fault
+        assert self._line is not None
+        return self._line
+
+    def close(self) -> None:
+        """Close the line, if there is one. One that is still being made ends with the process."""
+        if self._line is not None:
+            self._line.close()
+
+
+def run(
+    access: Access, options: CreateOptions, pull: PullOptions, connecting: Connecting, events: EventSink
+) -> CreateOutcome:
+    """As ``create.run``. Raises also: RemoteFault and its kin."""
+    options = replace(options, of_user=True)
+
+    def start(plan: dict[str, object], keys: Keys, index: ChunkIndex) -> Started:
+        line = connecting.line()
+        events.log("info", f"Connected: {allows(line.hello)}")
+        behind_ns = _clock_behind_ns(line.hello, events)
         plan = {name: value for name, value in plan.items() if name not in _LOCAL}
         plan.update(share_dedup=pull.share_dedup, rate=pull.rate_bytes_s)
         plan["scratch_dir"] = plan["scratch_dir"] or tempfile.gettempdir()
-        engines.append(AgentEngine(PullEngine(plan, keys, index), line))
-        return engines[0]
+        plan["start_ns"] = cast("int", plan["start_ns"]) - behind_ns
+        return Started(AgentEngine(PullEngine(plan, keys, index), line), behind_ns)
 
     try:
         return create.run(access, options, events, start)
     except AgentFault:
-        if line.ended:
-            line.fail()  # it has more to say about that than the engine
+        if connecting.line().ended:
+            connecting.line().fail()  # it has more to say about that than the engine
         raise
     finally:
-        line.close()
+        connecting.close()
+
+
+def _clock_behind_ns(hello: Hello, events: EventSink) -> int:
+    """How far the client's clock is behind. One that is ahead only means that some files are read again."""
+    behind_ns = time.time_ns() - hello.clock_ns
+    if abs(behind_ns) > SKEW_NS:
+        way = "behind" if behind_ns > 0 else "ahead of"
+        events.log("warning", f"The client's clock is {abs(behind_ns) / 1e9:.0f} s {way} the clock of this machine.")
+    return max(0, behind_ns)
 
 
 class AgentEngine:

@@ -112,9 +112,10 @@ def run(invocation: Invocation) -> None:
     wanted = pull.PullOptions(
         share_dedup=given.flag("share_dedup"), rate_bytes_s=1024 * given.number("download_ratelimit")
     )
-    line = _line(invocation, client)
-    invocation.console.log("info", f"Connected: {pull.allows(line.hello)}")
-    outcome = pull.run(access, options, wanted, line, invocation.sink())
+    # At once where nobody is asked for two passphrases at the same time, that of ssh and that of the key.
+    eager = any(invocation.environment.get(name) is not None for name in ("PASSPHRASE", "PASSCOMMAND", "PASSPHRASE_FD"))
+    connecting = pull.Connecting(lambda: _line(invocation, client), eager=eager)
+    outcome = pull.run(access, options, wanted, connecting, invocation.sink())
     if outcome.head is not None:
         created.show(invocation, access, outcome)
 
