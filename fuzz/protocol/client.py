@@ -8,7 +8,7 @@ from bork.errors import BorkError, InternalError
 from bork.protocol.codec import Malformed, Value, decode
 from bork.protocol.hello import Hello
 from bork.protocol.messages import Message, encode_start
-from bork.storage.base import Range
+from bork.storage.base import Look, Range
 from bork.storage.names import COLLECTIONS, ObjectName, is_object_name
 from bork.storage.remote.connection import Settings
 from bork.storage.remote.store import RemoteStore
@@ -25,9 +25,10 @@ class _Child:
 
     stdin, stdout, stderr = -1, -1, None
 
-    def __init__(self, command: object, say: object) -> None:
+    def __init__(self, command: object, say: object, end_s: float) -> None:
         pass
 
+    def close_input(self) -> None: ...
     def linger(self) -> None: ...
     def end(self) -> None: ...
     def listen(self) -> None: ...
@@ -64,6 +65,7 @@ class _Wire:
             self.ended = True
         return []
 
+    def close_output(self) -> None: ...
     def close(self) -> None: ...
 
 
@@ -101,6 +103,20 @@ def _hold(store: RemoteStore) -> None:
     hold.release()
 
 
+def _look(store: RemoteStore) -> None:
+    hold, found = store.hold_and_look(
+        SESSION, b"session", [Look(what, True, True) for what in (*COLLECTIONS, "config")]
+    )
+    for what, objects in zip((*COLLECTIONS, "config"), found, strict=True):
+        for each in objects:
+            assert is_object_name(each.name)
+            assert each.name.startswith(what)
+            assert each.data is None or len(each.data) == each.length
+            assert each.held in (True, False, None)
+    assert type(store.put_while_held(hold, ARCHIVE, b"head")) is bool
+    assert type(store.begin_delete_if(ARCHIVE, bytes(32))()) is bool
+
+
 def _change(store: RemoteStore) -> None:
     begun = [store.begin_put(PACK, b"pack"), store.begin_put(ARCHIVE, b"head")]
     for put in begun:
@@ -115,7 +131,7 @@ def _change(store: RemoteStore) -> None:
     store.sweep()
 
 
-USES: tuple[Callable[[RemoteStore], None], ...] = (_list, _get, _get_ranges, _ask, _hold, _change)
+USES: tuple[Callable[[RemoteStore], None], ...] = (_list, _get, _get_ranges, _ask, _hold, _change, _look)
 
 
 def client(data: bytes) -> bool:

@@ -113,7 +113,7 @@ def test_a_schema_that_takes_any_ranges_is_found(monkeypatch: pytest.MonkeyPatch
 
 
 def test_a_server_that_takes_any_name_is_found(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("bork.server.verbs._checked", lambda text: text)
+    monkeypatch.setattr("bork.server.verbs.checked_name", lambda text: text)
     assert is_found("server")
 
 

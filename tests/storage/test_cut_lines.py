@@ -103,7 +103,7 @@ class Player:
         self.stdout, self._says = os.pipe()
         self._takes, self.stdin = os.pipe()  # has room for all that the client says
         self._open = {self.stdout, self._takes, self.stdin, self._says}
-        self.stderr = None
+        self.stderr: int | None = None
         assert os.write(self._says, data) == len(data)
         if not stalls:
             self._close(self._says)

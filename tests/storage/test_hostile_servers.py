@@ -6,6 +6,7 @@ import sys
 import time
 import zlib
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -24,7 +25,6 @@ from bork.errors import (
 from bork.protocol.codec import encode
 from bork.protocol.hello import MAGIC, Hello
 from bork.protocol.messages import DATA_MAX
-from bork.protocol.wire import Wire
 from bork.storage.base import Range
 from bork.storage.remote.connection import Settings
 from bork.storage.remote.store import RemoteStore
@@ -283,15 +283,10 @@ def test_a_server_that_goes_silent_is_given_up(said: tuple[bytes, ...]) -> None:
     assert type(fails(quick)) is ConnectionBrokenWithHint
 
 
-def test_a_server_that_takes_nothing_is_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("bork.storage.remote.connection.Wire", stalling(Wire))
-    settings = server(START, OPEN, then="exec sleep 60")
+def test_a_server_that_takes_nothing_is_given_up() -> None:
+    settings = replace(server(START, OPEN, then="exec sleep 60"), stall_s=0.5)
     content = bytes(8 << 20)
     assert type(fails(settings, lambda store: store.put_if_absent(pack(content), content))) is ConnectionBrokenWithHint
-
-
-def stalling(wire: Callable[..., Any]) -> Callable[..., Any]:
-    return lambda *arguments, **named: wire(*arguments, stall_s=0.5, **named)
 
 
 def test_what_is_said_on_stderr_is_passed_on_line_by_line_and_bounded() -> None:

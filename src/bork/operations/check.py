@@ -129,7 +129,7 @@ def _check_blindly(opened: OpenRepository, counted: CountedProblems) -> None:
 
 
 def _check_keys(opened: OpenRepository, counted: CountedProblems) -> None:
-    keys = opened.repository.look_at_keys()
+    keys = opened.repository.look(layout.KEYS).verified_keys()
     for key in (key for key, data in keys.items() if data is None):
         _report(counted, layout.key_name(key), partial(opened.repository.get_key, key))
     if not keys and opened.mode.key == "repository":

@@ -39,11 +39,6 @@ def _look(store: Store, whats: Sequence[str]) -> Sight:
     return Sight(dict(zip(whats, store.look(looks_at(whats)), strict=True)))
 
 
-def _verified_keys(sight: Sight) -> dict[KeyId, bytes | None]:
-    found = sight.keys()
-    return {key: data if data is not None and digest(data) == key else None for key, data in found.items()}
-
-
 class Repository:
     """One repository. Use ``open``, or make one and put its config last with ``publish_config``.
 
@@ -224,12 +219,8 @@ class Repository:
         return self._get_by_digest(layout.key_name(key), key)
 
     def keys_seen(self) -> dict[KeyId, bytes | None]:
-        """Every key slot when the repository was opened; None: it is not what its name says, or was not shown."""
-        return self.look_at_keys() if self.seen is None else _verified_keys(self.seen)
-
-    def look_at_keys(self) -> dict[KeyId, bytes | None]:
-        """As ``keys_seen``, now."""
-        return _verified_keys(self.look(layout.KEYS))
+        """Every key slot when the repository was opened. See ``Sight.verified_keys``."""
+        return (self.look(layout.KEYS) if self.seen is None else self.seen).verified_keys()
 
     def get_head(self, head: HeadId) -> bytes:
         """Raises: ObjectMissing."""
@@ -293,17 +284,9 @@ class Repository:
         """Put a session that lives as long as this process. Raises: StorageError."""
         return self._store.hold(layout.session_name(session), data)
 
-    def sessions(self) -> list[SessionId]:
-        """Every session, dead ones included, sorted."""
-        return sorted(SessionId(layout.id_in(name)) for name, _ in self._store.list(layout.SESSIONS))
-
     def get_session(self, session: SessionId) -> bytes:
         """Raises: ObjectMissing."""
         return self._store.get(layout.session_name(session))
-
-    def is_alive(self, session: SessionId) -> bool | None:
-        """See ``Store.is_held``."""
-        return self._store.is_held(layout.session_name(session))
 
     def delete_session(self, session: SessionId) -> None:
         """Remove a session that is dead, or shall not go on. It is no error if it is gone."""

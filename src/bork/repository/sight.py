@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from bork.core import digest
 from bork.repository import layout
 from bork.repository.layout import HeadId, IndexId, KeyId, PackId, SessionId
 from bork.storage.base import Look
@@ -53,9 +54,10 @@ class Sight:
         found = sorted(self._found[layout.ARCHIVES])
         return {HeadId(layout.id_in(each.name)): each.data for each in found}
 
-    def keys(self) -> dict[KeyId, bytes | None]:
-        """As ``heads``."""
-        return {KeyId(layout.id_in(each.name)): each.data for each in sorted(self._found[layout.KEYS])}
+    def verified_keys(self) -> dict[KeyId, bytes | None]:
+        """Sorted; None: it was not shown, or is not what its name says."""
+        found = {KeyId(layout.id_in(each.name)): each.data for each in sorted(self._found[layout.KEYS])}
+        return {key: data if data is not None and digest(data) == key else None for key, data in found.items()}
 
     def generations(self) -> dict[int, bytes | None]:
         """As ``heads``."""
