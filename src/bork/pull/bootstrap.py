@@ -12,7 +12,8 @@ from typing import NamedTuple
 
 ASK = b"BORK-SEND "  # what the shell says when it wants the agent; then the machine, and a line end
 
-_INSTALLED = 'p=$(command -v bork-agent) && exec "$p" serve'
+# Where Bork is a Python package, `bork-agent` may be a name without a program behind it.
+_INSTALLED = 'p=$(command -v bork-agent) && "$p" --version >/dev/null 2>&1 && exec "$p" serve'
 _ABSENT = 'echo "bork-agent is not installed on this client" >&2; exit 127'
 # A file system may forbid programs (noexec), so each directory is tried with one that ends at once. The trap is for
 # shells that are ended, and for a connection that is cut: the agent removes itself as its first deed.
