@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 from bork.core import PullEngine, Send
 from bork.errors import AgentFault
 from bork.operations import create
+from bork.pull.line import printable
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
 
 # What a plan for this machine says, and one for an agent does not.
 _LOCAL = ("paths", "stdin", "path_list", "skip", "sparse", "base", "names", "file_systems")
+PATHS_SHOWN, PATH_SHOWN = 8, 200  # paths, and bytes of each, that a client's words fill a line with
 SKEW_NS = 2_000_000_000  # a clock that is off by more is worth a word
 
 
@@ -97,5 +99,7 @@ class AgentEngine:
 
 def allows(hello: Hello) -> str:
     """One line about an agent, for a person."""
-    reads = ", ".join(path.decode("utf-8", "replace") for path in hello.read) or "everything that its user can read"
+    shown = [printable(path[:PATH_SHOWN]) for path in hello.read[:PATHS_SHOWN]]
+    shown += ["..."] * (len(hello.read) > PATHS_SHOWN)
+    reads = ", ".join(shown) or "everything that its user can read"
     return f"agent {hello.program} on {hello.hostname}, uid {hello.uid}, reads {reads}"
