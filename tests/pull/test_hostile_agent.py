@@ -158,7 +158,13 @@ def test_an_agent_that_is_silent_or_deaf_is_given_up(repository: Path, name: str
     archive = f"{repository}::a"
     host = "client:/" + "x" * 60_000
     options = [word for number in range(60) for word in ("--exclude", f"{number}" + "x" * 60_000)]
-    words = ["pull", "--rsh", rsh(name), *(options if name == "deaf" else ()), host if name == "deaf" else "client:/data"]
+    words = [
+        "pull",
+        "--rsh",
+        rsh(name),
+        *(options if name == "deaf" else ()),
+        host if name == "deaf" else "client:/data",
+    ]
     ended = impatient(*words, archive)
     assert ended.returncode == 2
     assert says in ended.stderr.decode()

@@ -17,7 +17,21 @@ import zstandard
 from tests.conftest import Bork
 from tests.pull import speaker
 from tests.pull.agent import Ended, RealAgent, program
-from tests.pull.speaker import ANSWER, DIRECTORY, FAULT, FLAGS, LEAF, LEAF_END, PLAN, closed, frame, item, leaf, pack, varint
+from tests.pull.speaker import (
+    ANSWER,
+    DIRECTORY,
+    FAULT,
+    FLAGS,
+    LEAF,
+    LEAF_END,
+    PLAN,
+    closed,
+    frame,
+    item,
+    leaf,
+    pack,
+    varint,
+)
 from tests.server.served import tree
 
 MIB = 1 << 20
@@ -144,7 +158,9 @@ PLANS: dict[str, Callable[[Path], bytes]] = {
     "a pattern of an action of 300": bad(patterns=[[300, b"sh", b"x"]]),
     "a pattern that is no expression": bad(patterns=[[ord("-"), b"re", b"("]]),
     "a pattern that takes gigabytes": bad(patterns=[[ord("-"), b"re", BACKTRACKS]]),
-    "many patterns that take megabytes": bad(patterns=[[ord("-"), b"re", b"(a{20}){20}(b{20}){%d}" % n] for n in range(9, 3000)]),
+    "many patterns that take megabytes": bad(
+        patterns=[[ord("-"), b"re", b"(a{20}){20}(b{20}){%d}" % n] for n in range(9, 3000)]
+    ),
     "a restore that nobody allowed": raw(frame(speaker.RESTORE_PLAN, pack([[b"/"], 0]))),
     "entries to be restored": raw(frame(speaker.ENTRIES, closed(pack([])))),
     "content to be restored": raw(frame(speaker.CONTENT, b"x")),
@@ -262,7 +278,11 @@ PREVIOUS = {"previous_start": [1_600_000_000, 0]}
 BODY = item(DIRECTORY)
 LEAVES: dict[str, tuple[dict[str, object], bytes, str]] = {
     "a leaf without a previous archive": ({}, frame(LEAF, closed(leaf([(b"a", BODY)]))), "after the last"),
-    "a leaf after the last one": (PREVIOUS, frame(LEAF_END) + frame(LEAF, closed(leaf([(b"a", BODY)]))), "after the last"),
+    "a leaf after the last one": (
+        PREVIOUS,
+        frame(LEAF_END) + frame(LEAF, closed(leaf([(b"a", BODY)]))),
+        "after the last",
+    ),
     "a leaf of an unknown codec": (PREVIOUS, frame(LEAF, b"\x63\5hello"), ""),
     "a leaf that is shorter than it says": (PREVIOUS, frame(LEAF, closed(b"\1\1", length=1000)), ""),
     "a leaf that is longer than it says": (PREVIOUS, frame(LEAF, closed(b"\1\1" * 9, length=3)), ""),
@@ -477,7 +497,9 @@ OUTSIDE_ALLOWED = ("/etc/passwd", "/etc/group", "/proc/", "/sys/", "/dev/null")
 def test_the_kernel_sees_nothing_opened_outside_the_roots_and_nothing_started(client: Path, tmp_path: Path) -> None:
     log = tmp_path / "log"
     calls = "trace=%file,%process,%network,write"
-    with RealAgent("--read", client / "open", before=["strace", "-f", "-y", "-e", calls, "-s", "4096", "-o", log]) as agent:
+    with RealAgent(
+        "--read", client / "open", before=["strace", "-f", "-y", "-e", calls, "-s", "4096", "-o", log]
+    ) as agent:
         agent.greeted().say(frame(PLAN, speaker.plan(client / "open")))
         ended = agent.finish(hang_up=False)
     assert ended.code == 0, ended.said
@@ -521,7 +543,9 @@ def test_the_fences_of_the_kernel_are_up_during_a_backup(busy: Path) -> None:
         agent.say(frame(PLAN, speaker.plan(busy / "open")))
         agent.line.receive()
         tasks = [path / "status" for path in Path(f"/proc/{agent.child.pid}/task").iterdir()]
-        statuses = [dict(line.split(":\t", 1) for line in path.read_text().splitlines() if ":\t" in line) for path in tasks]
+        statuses = [
+            dict(line.split(":\t", 1) for line in path.read_text().splitlines() if ":\t" in line) for path in tasks
+        ]
         agent.child.kill()
     assert b"seccomp" in said[5]
     assert len(statuses) > 3

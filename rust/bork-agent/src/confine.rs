@@ -6,6 +6,7 @@
 
 use landlock::{ABI, Access, AccessFs, PathBeneath, Ruleset, RulesetAttr, RulesetCreatedAttr, RulesetStatus};
 use rustix::fs::{FileType, Mode, OFlags};
+use rustix::process::{Resource, Rlimit};
 use rustix::thread::{CapabilitySet, CapabilitySets};
 use seccompiler::{
     BpfProgram, SeccompAction, SeccompCmpArgLen, SeccompCmpOp, SeccompCondition, SeccompFilter, SeccompRule, TargetArch,
@@ -16,6 +17,9 @@ use std::os::unix::ffi::OsStrExt;
 
 /// Newest Landlock that this was written for; older kernels give what they have.
 const LANDLOCK: ABI = ABI::V5;
+
+/// Most memory that the agent ever has. Unit: bytes.
+const DATA_LENGTH_MAX: u64 = 512 << 20;
 
 /// What reading takes: everything else fails as if the kernel did not know it.
 const READING: &[i64] = &[
@@ -98,6 +102,9 @@ pub fn available() -> String {
 ///
 /// Errors: a kernel that has the means refuses them; then nothing may go on.
 pub fn to_read(roots: &[&[u8]], fences: &[Vec<u8>]) -> Result<(), String> {
+    // A backstop: what a server asks for has limits of its own, which together are less.
+    let limit = Rlimit { current: Some(DATA_LENGTH_MAX), maximum: Some(DATA_LENGTH_MAX) };
+    let _ = rustix::process::setrlimit(Resource::Data, limit); // refused where the limit is lower already
     drop_capabilities(CapabilitySet::DAC_READ_SEARCH | CapabilitySet::FOWNER | CapabilitySet::SYS_ADMIN)?;
     // Two layers: a root that became a link meanwhile leads to no more than the administrator allows.
     if !fences.is_empty() {

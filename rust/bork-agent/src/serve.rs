@@ -96,13 +96,7 @@ impl Read for Patient<'_> {
     }
 }
 
-fn backup(
-    plan: Plan,
-    fence: &Fence,
-    arguments: &Arguments,
-    mut input: File,
-    mut output: File,
-) -> Result<(), String> {
+fn backup(plan: Plan, fence: &Fence, arguments: &Arguments, mut input: File, mut output: File) -> Result<(), String> {
     let sources: Vec<&[u8]> = plan.roots.iter().map(|(source, _)| source.as_slice()).collect();
     let rate = [plan.rate, arguments.rate].into_iter().filter(|rate| *rate > 0).min().unwrap_or(0);
     let limits = Limits { rate, bytes: arguments.max_bytes, time: arguments.max_time };

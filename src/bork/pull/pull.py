@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 # What a plan for this machine says, and one for an agent does not.
 _LOCAL = ("paths", "stdin", "path_list", "skip", "sparse", "base", "names", "file_systems")
 PATHS_SHOWN, PATH_SHOWN = 8, 200  # paths, and bytes of each, that a client's words fill a line with
+GONE = "the agent went away"  # the engine's words for a line that has ended too early
 SKEW_NS = 2_000_000_000  # a clock that is off by more is worth a word
 
 
@@ -55,8 +56,8 @@ def run(access: Access, options: CreateOptions, pull: PullOptions, line: Line, e
 
     try:
         return create.run(access, options, events, start)
-    except AgentFault:
-        if line.ended:
+    except AgentFault as fault:
+        if line.ended and GONE in str(fault):
             line.fail()  # it has more to say about that than the engine
         raise
     finally:

@@ -76,6 +76,8 @@ pub struct PullEngine {
     half: Arc<Half>,
     shared: Arc<Shared<LocalSink>>,
     inlet: Mutex<Option<Arc<Inlet>>>,
+    /// Kept open, so that the collector waits for the number of units and not for the end of the resolver.
+    _results: Sender<UnitResult>,
     threads: Vec<JoinHandle<()>>,
 }
 
@@ -98,8 +100,8 @@ impl PullEngine {
         let (shared, _, _) = Shared::new(options, keys.source().clone(), threads, 0);
         let results = bounded(UNITS_MAX);
         let (inlet, frames) = line::line(&port);
-        let mut engine =
-            PullEngine { port, half, shared, inlet: Mutex::new(Some(Arc::new(inlet))), threads: Vec::new() };
+        let inlet = Mutex::new(Some(Arc::new(inlet)));
+        let mut engine = PullEngine { port, half, shared, inlet, _results: results.0.clone(), threads: Vec::new() };
         let references = Arc::new(References::new(&scratch));
         let total = Arc::new(OnceLock::new());
         engine.start_workers(threads)?;

@@ -117,8 +117,10 @@ pub struct Resolver {
     roots: Vec<Vec<u8>>,
     last: Option<Vec<u8>>,
     sequence: u64,
-    /// Sum of the sizes of all items.
+    /// Sum of the sizes of all items; how many items and regular files there were.
     size: u64,
+    items: u64,
+    files: u64,
     opener: Decompressor,
 }
 
@@ -127,7 +129,19 @@ impl Resolver {
     pub fn new(half: Arc<Half>, references: Arc<References>, previous: Option<Id>, roots: Vec<Vec<u8>>) -> Self {
         let previous = previous.map(|root| Items::new(&half, root));
         let (lists, opener) = (reader(&half), Decompressor::new());
-        Resolver { half, references, previous, lists, roots, last: None, sequence: 0, size: 0, opener }
+        Resolver {
+            half,
+            references,
+            previous,
+            lists,
+            roots,
+            last: None,
+            sequence: 0,
+            size: 0,
+            items: 0,
+            files: 0,
+            opener,
+        }
     }
 
     /// Resolves units until there are no more.
@@ -166,7 +180,13 @@ impl Resolver {
             }
         }
         for (_, _, size) in &items {
-            self.size = self.size.checked_add(*size).ok_or_else(|| peer("its files are longer than all disks"))?;
+            let sum = self.size.checked_add(*size).filter(|sum| *sum <= i64::MAX as u64);
+            self.size = sum.ok_or_else(|| peer("its files are longer than all disks"))?;
+        }
+        self.items += items.len() as u64;
+        self.files = self.files.saturating_add(unit.files);
+        if self.files > self.items {
+            return Err(peer("it counts more files than it has sent"));
         }
         let sequence = self.sequence;
         self.sequence += 1;
