@@ -1,4 +1,4 @@
-"""Agents that speak badly on purpose: ``python -m tests.pull.hostile CASE`` is what a fake ssh runs in place of the agent.
+"""Agents that speak badly on purpose: ``python -m tests.pull.hostile CASE`` is run in place of the agent.
 
 A case is a function of the :class:`Agent`, which has said hello and got its plan. ``/data`` is what was asked for, so
 ``data`` is the only root. What each case must lead to is with it.
@@ -15,21 +15,15 @@ import zstandard
 
 from tests.pull import speaker
 from tests.pull.speaker import (
-    CTIME,
     DIRECTORY,
     FAULT,
     FILE,
-    LISTS,
     LZMA,
     MAGIC,
-    NONE,
     OBJECT,
     PROGRESS,
     QUERY,
-    SIZE,
-    SLICES,
     SYMLINK,
-    TARGET,
     UNIT,
     Line,
     Plan,
@@ -98,10 +92,10 @@ class Agent:
         self.line.rest()
 
 
-def file_of(plan: Plan, content: bytes, **fields: object) -> bytes:
+def file_of(plan: Plan, content: bytes) -> bytes:
     """An item with one chunk."""
     parts = slices((plan.identify(content), 0, len(content)))
-    return item(f10=len(content), f12=parts, **fields)
+    return item(f10=len(content), f12=parts)
 
 
 def chunk(plan: Plan, content: bytes) -> bytes:

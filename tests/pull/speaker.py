@@ -37,7 +37,7 @@ class Malformed(Exception):
 # ---- values ------------------------------------------------------------------------------------------------------
 
 
-def pack(value: Any) -> bytes:
+def pack(value: Any) -> bytes:  # noqa: ANN401  # any value
     """MessagePack: integers, binary strings, arrays, maps, each in its shortest form."""
     if isinstance(value, bytes):
         return _sized(len(value), [(0xC4, 1), (0xC5, 2), (0xC6, 4)]) + value
@@ -68,7 +68,7 @@ def _sized(length: int, forms: Sequence[tuple[int, int]]) -> bytes:
     return bytes([tag]) + length.to_bytes(width, "big")
 
 
-def unpack(data: bytes) -> Any:
+def unpack(data: bytes) -> Any:  # noqa: ANN401  # any value
     """The one value in ``data``, which must be the shortest encoding of it."""
     value, end = _value(data, 0)
     if end != len(data) or pack(value) != data:
@@ -162,7 +162,7 @@ def frames(data: bytes) -> list[Frame]:
 # ---- what an agent says ------------------------------------------------------------------------------------------
 
 
-def hello(**changes: Any) -> bytes:
+def hello(**changes: Any) -> bytes:  # noqa: ANN401  # any value
     """The body of a hello; fields by name."""
     seconds, nanoseconds = divmod(time.time_ns(), 10**9)
     fields = {
@@ -182,7 +182,7 @@ def hello(**changes: Any) -> bytes:
     return pack(list(fields.values()))
 
 
-def item(mode: int = FILE, **fields: Any) -> bytes:
+def item(mode: int = FILE, **fields: Any) -> bytes:  # noqa: ANN401  # any value
     """The body of an item: ``f10=5`` is field 10."""
     values: dict[int, Any] = {MODE: mode, UID: 0, GID: 0, MTIME: [0, 0]}
     values |= {int(name[1:]): value for name, value in fields.items()}
@@ -195,10 +195,15 @@ def slices(*parts: tuple[bytes, int, int]) -> bytes:
 
 
 def unit(
-    entries: Sequence[Any] = (), files: int = 0, links: Any = (), statuses: Any = (), problems: Any = (), **closing: Any
+    entries: Sequence[Any] = (),
+    files: int = 0,
+    links: Sequence[Any] = (),
+    statuses: Sequence[Any] = (),
+    problems: Sequence[Any] = (),
+    length: int | None = None,
 ) -> bytes:
     """A whole frame. An entry: ``[path, body]``, or ``[ordinal, count]``."""
-    return frame(UNIT, closed(pack([files, entries, links, statuses, problems]), **closing))
+    return frame(UNIT, closed(pack([files, entries, links, statuses, problems]), length=length))
 
 
 def object_of(parts: Sequence[tuple[bytes, int]], payload: bytes, codec: int = NONE) -> bytes:
@@ -255,7 +260,7 @@ def read_plan(body: bytes) -> Plan:
     return Plan(*unpack(body))
 
 
-def plan(*roots: bytes | str | os.PathLike[str], **changes: Any) -> bytes:
+def plan(*roots: bytes | str | os.PathLike[str], **changes: Any) -> bytes:  # noqa: ANN401  # any value
     """The body of a plan for some directories; fields by name."""
     paths = [os.fsencode(root) for root in roots]
     fields = {
@@ -282,7 +287,8 @@ def leaf(entries: Sequence[tuple[bytes, bytes]]) -> bytes:
     """A leaf of items (docs/format/tree.md), plain: paths share their beginnings with those before."""
     out, last = bytearray(b"\x01\x01"), b""
     for path, body in entries:
-        shared = len(os.path.commonprefix([last, path]))
+        pairs = zip(last, path, strict=False)
+        shared = next((at for at, (a, b) in enumerate(pairs) if a != b), min(len(last), len(path)))
         out += varint(shared) + varint(len(path) - shared) + path[shared:] + varint(len(body)) + body
         last = path
     return bytes(out)

@@ -32,6 +32,7 @@ from tests.pull.speaker import (
     pack,
     varint,
 )
+from tests.reference import codecs
 from tests.server.served import tree
 
 MIB = 1 << 20
@@ -80,7 +81,7 @@ def read_by(ended: Ended) -> bytes:
         for _ in range(count):
             size, at = speaker.take_varint(each.body, at + 32)
             length += size
-        out += speaker.codecs.decompress(each.body[0], each.body[at:], length)
+        out += codecs.decompress(each.body[0], each.body[at:], length)
     return out
 
 
@@ -274,7 +275,7 @@ def test_directories_that_are_swapped_for_links_lead_nowhere(client: Path) -> No
 
 # ---- during the backup ---------------------------------------------------------------------------------------------
 
-PREVIOUS = {"previous_start": [1_600_000_000, 0]}
+PREVIOUS: dict[str, object] = {"previous_start": [1_600_000_000, 0]}
 BODY = item(DIRECTORY)
 LEAVES: dict[str, tuple[dict[str, object], bytes, str]] = {
     "a leaf without a previous archive": ({}, frame(LEAF, closed(leaf([(b"a", BODY)]))), "after the last"),
@@ -467,8 +468,9 @@ def test_no_codec_takes_more_memory_than_there_is(client: Path, wire: list[int])
 @pytest.mark.parametrize(
     "words",
     [
-        ["--shell"], ["--read"], ["--rate", "x"], ["--rate=-1"], ["--max-time", ""], ["--max-bytes", "1e9"], ["-h"], ["/etc"],
-        ["--read", "/nonexistent"], ["--remove-self=x"], ["--read=/etc", "extra"], ["--write", "/nonexistent"],
+        ["--shell"], ["--read"], ["--rate", "x"], ["--rate=-1"], ["--max-time", ""], ["--max-bytes", "1e9"], ["-h"],
+        ["/etc"], ["--read", "/nonexistent"], ["--remove-self=x"], ["--read=/etc", "extra"],
+        ["--write", "/nonexistent"],
     ],
 )  # fmt: skip
 def test_a_command_line_that_is_wrong_opens_nothing(words: list[str]) -> None:
