@@ -18,8 +18,8 @@ MACHINE = os.uname().machine
 
 
 def program() -> Path:
-    """The agent of this machine, as it is sent to clients."""
-    return agents()[MACHINE]
+    """The agent of this machine."""
+    return agents()[MACHINE].with_suffix("")
 
 
 @dataclass(frozen=True, slots=True)

@@ -187,6 +187,7 @@ def _(agent: Agent) -> None:
 # ---- after the plan ------------------------------------------------------------------------------------------------
 
 Said = Callable[[Plan], bytes]
+GONE = "Connection closed"
 PROTOCOL = "does not keep to the protocol"
 
 
@@ -212,9 +213,9 @@ LATE: dict[str, tuple[Said, str]] = {
     "a query of a MiB": (lambda _: frame(QUERY, bytes(1 << 20)), "longer than a frame of its kind"),
     "a list of 2 MiB": (lambda _: frame(speaker.LIST, bytes(2 << 20)), "longer than a frame of its kind"),
     "progress of a MiB": (lambda _: frame(PROGRESS, bytes(1 << 20)), "longer than a frame of its kind"),
-    "a frame that is cut": (lambda _: unit([ROOT])[:-2], "Connection closed"),
-    "half of a head": (lambda _: unit([ROOT])[:3], "Connection closed"),
-    "no end": (lambda _: unit([ROOT]), "Connection closed"),
+    "a frame that is cut": (lambda _: unit([ROOT])[:-2], GONE),
+    "half of a head": (lambda _: unit([ROOT])[:3], GONE),
+    "no end": (lambda _: unit([ROOT]), GONE),
     "text": (lambda _: b"Segmentation fault (core dumped)\n", PROTOCOL),
     # counts
     "the end counts too many": (lambda _: unit([ROOT]) + done(2), "counts its units wrong"),
@@ -355,15 +356,17 @@ def named(number: int) -> bytes:
     return unit([[b"data/%06d" % number, item(f10=250, f12=slices(*((each, 0, 1) for each in ids)))]])
 
 
-def _late(said: Said) -> Callable[[Agent], None]:
+def _late(said: Said, *, goes: bool) -> Callable[[Agent], None]:
     def act(agent: Agent) -> None:
         agent.say(said(agent.plan()))
+        if not goes:
+            agent.linger()
 
     return act
 
 
 for _name, (_said, _says) in LATE.items():
-    case(_name, _says)(_late(_said))
+    case(_name, _says)(_late(_said, goes=_says == GONE))
 
 
 # ---- what takes more than words ------------------------------------------------------------------------------------

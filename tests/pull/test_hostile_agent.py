@@ -83,8 +83,8 @@ def test_a_hostile_agent_gets_one_clear_line_and_no_archive(results: Results, na
     if case.code == 2:
         *_, last = said
         assert case.says in last
-        assert len(last) < 1000
-        assert all("Remote: " in each for each in said[:-1]), said
+        assert len(last) < 1300
+        assert all(each.startswith(("Remote: ", "The client's clock is ")) for each in said[:-1]), said
     assert ended.peak_bytes < MEMORY_MAX
     assert (f"case {NAMES.index(name)}" in results.archives) == case.commits
 
@@ -156,8 +156,8 @@ def impatient(*words: str | Path) -> subprocess.CompletedProcess[bytes]:
 def test_an_agent_that_is_silent_or_deaf_is_given_up(repository: Path, name: str, says: str, bork: Bork) -> None:
     assert line.SILENCE_S <= 120
     archive = f"{repository}::a"
-    host = "client:/" + "x" * 60_000
-    options = [word for number in range(60) for word in ("--exclude", f"{number}" + "x" * 60_000)]
+    host = "client:/" + "x" * 30_000
+    options = [word for number in range(45) for word in ("--exclude", f"{number}" + "x" * 30_000)]
     words = [
         "pull",
         "--rsh",

@@ -308,7 +308,7 @@ LEAVES: dict[str, tuple[dict[str, object], bytes, str]] = {
 @pytest.fixture
 def busy(client: Path) -> Path:
     """A tree that takes longer than the server needs for what it says: it ends in a pipe that nobody fills."""
-    for number in range(40):
+    for number in range(9):
         (client / "open" / f"big {number}").write_bytes(os.urandom(MIB))
     return client
 
@@ -443,7 +443,7 @@ def test_the_client_has_a_limit_of_time_whatever_the_server_does(busy: Path, way
 
 
 def test_a_server_that_reads_nothing_costs_no_memory(busy: Path) -> None:
-    (busy / "open" / "large").write_bytes(os.urandom(200 * MIB))
+    (busy / "open" / "large").write_bytes(os.urandom(64 * MIB))
     with RealAgent("--read", busy / "open") as agent:
         agent.greeted().say(frame(PLAN, speaker.plan(busy / "open")))
         time.sleep(3)

@@ -87,8 +87,8 @@ impl Backup {
             let workers: Vec<_> = sinks.into_iter().map(|sink| run.worker(sink)).collect();
             let (window, total) = (bounded(WINDOW_UNITS), &total);
             match leaves {
-                Some(leaves) => run.walker(Walker::new(roots, walk, leaves), units, window.0, total),
-                None => run.walker(Walker::new(roots, walk, NoPrevious), units, window.0, total),
+                Some(leaves) => run.walker(|| Walker::new(roots, walk, leaves), units, window.0, total),
+                None => run.walker(|| Walker::new(roots, walk, NoPrevious), units, window.0, total),
             };
             run.reporter(time_max);
             let result = assemble(&shared, &link, &results, &window.1, total, workers);
@@ -127,13 +127,14 @@ impl<'scope> Threads<'scope, '_> {
 
     fn walker<P: Previous + 'scope>(
         &self,
-        mut walker: Walker<P>,
+        make: impl FnOnce() -> Walker<P> + Send + 'scope,
         units: Sender<Unit>,
         window: Sender<()>,
         total: &'scope OnceLock<u64>,
     ) -> ScopedJoinHandle<'scope, ()> {
         let link = Arc::clone(self.link);
         self.spawn(move || {
+            let mut walker = make(); // waits for the first leaf
             let mut count = 0;
             while let Some(unit) = walker.next_unit() {
                 count += 1;

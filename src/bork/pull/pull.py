@@ -43,8 +43,8 @@ def run(access: Access, options: CreateOptions, pull: PullOptions, line: Line, e
     if abs(behind_ns) > SKEW_NS:
         way = "behind" if behind_ns > 0 else "ahead of"
         events.log("warning", f"The client's clock is {abs(behind_ns) / 1e9:.0f} s {way} the clock of this machine.")
-    # A clock that is ahead only means that some files are read again.
-    options = replace(options, of_user=True, clock_behind_ns=max(0, behind_ns))
+    # A clock that is ahead only means that some files are read again; one before 1970 is no clock.
+    options = replace(options, of_user=True, clock_behind_ns=max(0, min(behind_ns, time.time_ns())))
     engines: list[AgentEngine] = []
 
     def start(plan: dict[str, object], keys: Keys, index: ChunkIndex) -> AgentEngine:
