@@ -163,9 +163,25 @@ def from_tapes() -> Iterator[tuple[str, bytes]]:
             yield from (("tar", part) for part in (data, data[:-2048], data[:300], data[:100] + b"7" + data[101:]))
 
 
+def from_pulls() -> Iterator[tuple[str, bytes]]:
+    """Frames of the pull protocol: heads, and bodies as they are without their compression."""
+    targets = {1: "pull_hello", 2: "pull_unit", 3: "pull_object", 16: "pull_plan"}
+    for each in read("pull.json")["frames"]:  # type: ignore[attr-defined]  # what is in a JSON file
+        data = bytes.fromhex(each["frame"])
+        kind, body = data[4], data[5:]
+        yield "pull_head", data[:5]
+        if kind in targets:
+            if kind == 2:
+                body = body[1 + next(at for at, byte in enumerate(body[1:], 1) if byte < 0x80) :]
+            yield from ((targets[kind], part) for part in (body, body[:-1], body[:3], body[1:]))
+    problem = bytes.fromhex("93c4017802c4026e6f")
+    yield from (("pull_problems", part) for part in (b"\x90", b"\x91" + problem, b"\x92" + problem * 2, problem))
+    yield from (("pull_head", part) for part in (b"\xff" * 5, bytes(5), b"\0\0\0\0\x63", b"\1\0\0\0\x12"))
+
+
 def main() -> None:
     """Writes the seeds under names that their content gives them, as libFuzzer does."""
-    for seeds in (from_packs(), from_vectors(), from_words(), from_tapes()):
+    for seeds in (from_packs(), from_vectors(), from_words(), from_tapes(), from_pulls()):
         for target, data in seeds:
             directory = ROOT / "fuzz" / "corpus" / target
             directory.mkdir(parents=True, exist_ok=True)

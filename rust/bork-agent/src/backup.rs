@@ -19,6 +19,8 @@ use std::time::{Duration, Instant};
 const POLL: Duration = Duration::from_millis(50);
 /// A buffer of a large file holds the longest chunk and this much more. Unit: bytes.
 const BUFFER_ROOM: usize = 1 << 20;
+/// A unit whose entries are longer is sent in parts. Unit: bytes.
+const PART_LENGTH: usize = 2 << 20;
 /// How often the server hears how far it is, and how long it may hear nothing.
 const PROGRESS_EVERY: Duration = Duration::from_millis(200);
 const SILENCE_MAX: Duration = Duration::from_secs(10);
@@ -85,8 +87,8 @@ impl Backup {
             let workers: Vec<_> = sinks.into_iter().map(|sink| run.worker(sink)).collect();
             let (window, total) = (bounded(WINDOW_UNITS), &total);
             match leaves {
-                Some(leaves) => run.walker(Walker::new(roots, walk, leaves), units, window.0, total),
-                None => run.walker(Walker::new(roots, walk, NoPrevious), units, window.0, total),
+                Some(leaves) => run.walker(|| Walker::new(roots, walk, leaves), units, window.0, total),
+                None => run.walker(|| Walker::new(roots, walk, NoPrevious), units, window.0, total),
             };
             run.reporter(time_max);
             let result = assemble(&shared, &link, &results, &window.1, total, workers);
@@ -125,13 +127,14 @@ impl<'scope> Threads<'scope, '_> {
 
     fn walker<P: Previous + 'scope>(
         &self,
-        mut walker: Walker<P>,
+        make: impl FnOnce() -> Walker<P> + Send + 'scope,
         units: Sender<Unit>,
         window: Sender<()>,
         total: &'scope OnceLock<u64>,
     ) -> ScopedJoinHandle<'scope, ()> {
         let link = Arc::clone(self.link);
         self.spawn(move || {
+            let mut walker = make(); // waits for the first leaf
             let mut count = 0;
             while let Some(unit) = walker.next_unit() {
                 count += 1;
@@ -151,7 +154,7 @@ impl<'scope> Threads<'scope, '_> {
             while !shared.is_stopped() {
                 std::thread::sleep(POLL);
                 if !time_max.is_zero() && start.elapsed() > time_max {
-                    let _ = link.fail("this client allows no more time (--max-time)");
+                    let _ = link.fail(crate::serve::NO_MORE_TIME);
                 }
                 if link.is_stopped() {
                     shared.stop.store(true, Ordering::Relaxed);
@@ -197,8 +200,12 @@ fn assemble(
     workers: Vec<ScopedJoinHandle<'_, ()>>,
 ) -> Result<(), Stop> {
     let filter = shared.options.lines.as_ref().and_then(|lines| lines.filter.as_deref());
+    let mut sent = 0;
     shared.in_order(results, window, total, |result| {
-        link.send_compressed(FrameKind::Unit, &wire_unit(result, filter).encode())
+        parts(wire_unit(result, filter)).into_iter().try_for_each(|unit| {
+            sent += 1;
+            link.send_compressed(FrameKind::Unit, &unit.encode())
+        })
     })?;
     for _ in &workers {
         send(&shared.tasks.0, Task::Exit, link)?;
@@ -210,7 +217,7 @@ fn assemble(
         return Err(Stop);
     }
     let mut count = Vec::new();
-    put_varint(&mut count, total.get().copied().unwrap_or(0));
+    put_varint(&mut count, sent);
     link.outbox.send(FrameKind::Done, &count)
 }
 
@@ -231,6 +238,23 @@ fn wire_unit(result: UnitResult, filter: Option<&[u8]>) -> WireUnit {
     let statuses = statuses.map(|s| Status { letter: s.letter, path: s.path, linked: s.link.is_some() }).collect();
     let problems = result.problems.into_iter().map(|(path, problem)| wire_problem(path, &problem)).collect();
     WireUnit { files: result.files, entries, links: result.links, statuses, problems }
+}
+
+/// The unit in frames that are not too long: the last part has what is not entries.
+fn parts(mut unit: WireUnit) -> Vec<WireUnit> {
+    let (mut parts, mut entries, mut length) = (Vec::new(), Vec::new(), 0);
+    for entry in std::mem::take(&mut unit.entries) {
+        if let Entry::New(path, body) = &entry {
+            length += path.len() + body.len();
+        }
+        entries.push(entry);
+        if length >= PART_LENGTH {
+            parts.push(WireUnit { entries: std::mem::take(&mut entries), ..WireUnit::default() });
+            length = 0;
+        }
+    }
+    parts.push(WireUnit { entries, ..unit });
+    parts
 }
 
 /// A problem as the server gets it.

@@ -4,7 +4,9 @@
 //! kernel has Landlock it opens only what is below its roots. All of this comes on top of the checks of
 //! [`crate::fence`], which hold without it.
 
-use landlock::{ABI, Access, AccessFs, PathBeneath, PathFd, Ruleset, RulesetAttr, RulesetCreatedAttr, RulesetStatus};
+use landlock::{ABI, Access, AccessFs, PathBeneath, Ruleset, RulesetAttr, RulesetCreatedAttr, RulesetStatus};
+use rustix::fs::{FileType, Mode, OFlags};
+use rustix::process::{Resource, Rlimit};
 use rustix::thread::{CapabilitySet, CapabilitySets};
 use seccompiler::{
     BpfProgram, SeccompAction, SeccompCmpArgLen, SeccompCmpOp, SeccompCondition, SeccompFilter, SeccompRule, TargetArch,
@@ -15,6 +17,9 @@ use std::os::unix::ffi::OsStrExt;
 
 /// Newest Landlock that this was written for; older kernels give what they have.
 const LANDLOCK: ABI = ABI::V5;
+
+/// Most memory that the agent ever has. Unit: bytes.
+const DATA_LENGTH_MAX: u64 = 512 << 20;
 
 /// What reading takes: everything else fails as if the kernel did not know it.
 const READING: &[i64] = &[
@@ -27,7 +32,6 @@ const READING: &[i64] = &[
     libc::SYS_close,
     libc::SYS_dup,
     libc::SYS_fcntl,
-    libc::SYS_ioctl,
     libc::SYS_statx,
     libc::SYS_fstat,
     libc::SYS_newfstatat,
@@ -93,11 +97,19 @@ pub fn available() -> String {
     words.iter().filter(|(_, has)| *has).map(|(word, _)| *word).collect::<Vec<_>>().join(" ")
 }
 
-/// From now on this process only reads, and only below `roots`. Call it before any thread is started.
+/// From now on this process only reads, and only below `roots` and, if there are any, below one of `fences`. Call it
+/// before any thread is started.
 ///
 /// Errors: a kernel that has the means refuses them; then nothing may go on.
-pub fn to_read(roots: &[&[u8]]) -> Result<(), String> {
+pub fn to_read(roots: &[&[u8]], fences: &[Vec<u8>]) -> Result<(), String> {
+    // A backstop: what a server asks for has limits of its own, which together are less.
+    let limit = Rlimit { current: Some(DATA_LENGTH_MAX), maximum: Some(DATA_LENGTH_MAX) };
+    let _ = rustix::process::setrlimit(Resource::Data, limit); // refused where the limit is lower already
     drop_capabilities(CapabilitySet::DAC_READ_SEARCH | CapabilitySet::FOWNER | CapabilitySet::SYS_ADMIN)?;
+    // Two layers: a root that became a link meanwhile leads to no more than the administrator allows.
+    if !fences.is_empty() {
+        read_below(&fences.iter().map(Vec::as_slice).collect::<Vec<_>>())?;
+    }
     read_below(roots)?;
     filter(reading_calls()?)
 }
@@ -118,19 +130,19 @@ fn read_below(roots: &[&[u8]]) -> Result<(), String> {
     let all = AccessFs::from_all(LANDLOCK);
     let mut ruleset = Ruleset::default().handle_access(all).and_then(Ruleset::create).map_err(denied)?;
     for root in roots {
-        // What cannot be opened is reported by the walk.
-        let Ok(fd) = PathFd::new(OsStr::from_bytes(root)) else { continue };
-        let access = AccessFs::ReadFile | AccessFs::ReadDir;
-        let access = if is_directory(root) { access } else { AccessFs::ReadFile.into() };
+        // What cannot be opened is reported by the walk. Of a link nothing but itself is read.
+        let flags = OFlags::PATH | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+        let Ok(fd) = rustix::fs::open(OsStr::from_bytes(root), flags, Mode::empty()) else { continue };
+        let access = match rustix::fs::fstat(&fd).map(|stat| FileType::from_raw_mode(stat.st_mode)) {
+            Ok(FileType::Directory) => AccessFs::ReadFile | AccessFs::ReadDir,
+            Ok(FileType::Symlink) | Err(_) => continue,
+            Ok(_) => AccessFs::ReadFile.into(),
+        };
         ruleset = ruleset.add_rule(PathBeneath::new(fd, access)).map_err(denied)?;
     }
     let status = ruleset.restrict_self().map_err(denied)?;
     let _: RulesetStatus = status.ruleset; // a kernel without Landlock: the fence alone holds
     Ok(())
-}
-
-fn is_directory(path: &[u8]) -> bool {
-    std::path::Path::new(OsStr::from_bytes(path)).is_dir()
 }
 
 type Rules = BTreeMap<i64, Vec<SeccompRule>>;
@@ -140,8 +152,15 @@ fn reading_calls() -> Result<Rules, String> {
     let mut rules: Rules = READING.iter().chain(READING_HERE).map(|call| (*call, Vec::new())).collect();
     let changing = libc::O_ACCMODE | libc::O_CREAT | libc::O_TRUNC;
     rules.insert(libc::SYS_openat, vec![masked(2, changing as u64, 0)?]);
+    // Flags of files are read; nothing is changed, and no terminal is steered.
+    rules.insert(libc::SYS_ioctl, vec![equal(1, libc::FS_IOC_GETFLAGS as u32)?]);
     rules.insert(libc::SYS_clone, vec![masked(0, libc::CLONE_THREAD as u64, libc::CLONE_THREAD as u64)?]);
     Ok(rules)
+}
+
+/// Whether the lower half of the argument is `value`.
+fn equal(argument: u8, value: u32) -> Result<SeccompRule, String> {
+    masked(argument, u64::from(u32::MAX), u64::from(value))
 }
 
 /// Whether `argument & mask == value`.

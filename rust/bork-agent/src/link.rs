@@ -5,7 +5,7 @@ use bork_core::compress::{CompressionSpec, Compressor, Decompressor};
 use bork_core::seam::{Previous, Stop};
 use bork_format::codec::{Reader, put_varint, take_varint};
 use bork_format::pack::Codec;
-use bork_format::pull::{FrameKind, HEAD_LENGTH, LEAF_CREDIT, MAGIC, PLAIN_LENGTH_MAX, decode_head};
+use bork_format::pull::{FrameKind, HEAD_LENGTH, LEAF_CREDIT, MAGIC, SHORT_LENGTH_MAX, decode_head};
 use crossbeam_channel::{Receiver, RecvTimeoutError, Sender, bounded, unbounded};
 use std::collections::VecDeque;
 use std::io::{self, Read};
@@ -16,6 +16,8 @@ use std::time::Duration;
 const POLL: Duration = Duration::from_millis(50);
 /// Room that was taken is granted again in steps of this. Unit: bytes.
 const CREDIT_STEP: usize = LEAF_CREDIT / 8;
+/// Most words of the server that are passed on. Unit: bytes.
+const WORDS_LENGTH_MAX: usize = 1024;
 /// Compression of frames that are not content: zstd 3, as that of tree nodes.
 const FRAME_COMPRESSION: CompressionSpec = CompressionSpec { codec: Codec::Zstd, level: 3, auto: false, obfuscate: 0 };
 
@@ -101,7 +103,8 @@ impl Link {
                 },
                 FrameKind::LeafEnd => *leaves = None,
                 FrameKind::Fault => {
-                    return Err(self.fail(format!("the server: {}", body.escape_ascii())));
+                    let words = &body[..body.len().min(WORDS_LENGTH_MAX)];
+                    return Err(self.fail(format!("the server: {}", words.escape_ascii())));
                 }
                 other => return Err(self.fail(format!("the server sent {other:?} out of turn"))),
             }
@@ -130,15 +133,14 @@ pub fn read_frame(source: &mut impl Read) -> io::Result<Option<(FrameKind, Vec<u
     Ok(Some((kind, body)))
 }
 
-/// Opens the body of a compressed frame.
+/// Opens the body of a compressed frame: a leaf.
 pub fn open_body(body: &[u8]) -> Result<Vec<u8>, String> {
     let mut reader = Reader::new(body, "frame");
     let codec = reader.take(1).map(|tag| tag[0]).map_err(|error| error.to_string())?;
     let codec = Codec::from_byte(codec).map_err(|error| error.to_string())?;
-    let length = take_varint(&mut reader).map_err(|error| error.to_string())? as usize;
-    if length > PLAIN_LENGTH_MAX {
-        return Err("a frame is longer than 64 MiB".into());
-    }
+    let length = take_varint(&mut reader).map_err(|error| error.to_string())?;
+    let length = usize::try_from(length).ok().filter(|length| *length <= SHORT_LENGTH_MAX);
+    let length = length.ok_or("a leaf is longer than 1 MiB")?;
     let mut plain = vec![0; length];
     let payload = &body[reader.position()..];
     Decompressor::new().decompress(codec, payload, length, &mut plain).map_err(|error| error.to_string())?;

@@ -9,6 +9,10 @@ use bork_format::pack::Codec;
 use bork_format::pull::{Chunking, Plan};
 use std::sync::{Arc, OnceLock};
 
+/// Compiled expressions of the server's patterns, all together, and what each may take in any case. Unit: bytes.
+const EXPRESSIONS_LENGTH_MAX: usize = 48 << 20;
+const EXPRESSION_LENGTH_MIN: usize = 128 << 10;
+
 /// How content is cut.
 pub fn chunker(plan: &Plan) -> Result<ChunkerParams, String> {
     let params = match plan.chunking {
@@ -46,7 +50,9 @@ pub fn matcher(plan: &Plan) -> Result<Matcher, String> {
         };
         Ok((action, style, text.clone()))
     });
-    Matcher::new(patterns.collect::<Result<_, _>>()?).map_err(|error| error.to_string())
+    let patterns: Vec<_> = patterns.collect::<Result<_, _>>()?;
+    let length_max = (EXPRESSIONS_LENGTH_MAX / patterns.len().max(1)).max(EXPRESSION_LENGTH_MIN);
+    Matcher::within(patterns, length_max).map_err(|error| error.to_string())
 }
 
 /// The users and groups of this machine's files: a static program cannot ask the C library's services. Read once, and

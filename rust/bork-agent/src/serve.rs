@@ -9,11 +9,21 @@ use crate::options::names;
 use crate::outbox::Limits;
 use bork_format::item::Time;
 use bork_format::pull::{FrameKind, Hello, Plan, put_frame};
+use crossbeam_channel::bounded;
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::time::{ClockId, clock_gettime};
 use std::fs::File;
 use std::io::{self, Read, Write};
 use std::os::fd::AsFd;
 use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+/// How long the server has to take the reason why it ends.
+const LAST_WORDS: Duration = Duration::from_secs(2);
+/// Longest reason. Unit: bytes.
+const WORDS_LENGTH_MAX: usize = 4096;
+/// The client's administrator has set a limit.
+pub const NO_MORE_TIME: &str = "this client allows no more time (--max-time)";
 
 /// Speaks with the server until one of them has had enough. Errors: words for a person.
 pub fn serve(arguments: &Arguments) -> Result<(), String> {
@@ -25,13 +35,14 @@ pub fn serve(arguments: &Arguments) -> Result<(), String> {
     greet(&mut first).map_err(|error| error.to_string())?;
     put_frame(&mut first, FrameKind::Hello, &hello(arguments, &fence).encode());
     output.write_all(&first).map_err(gone)?;
-    match read_frame(&mut input).map_err(|error| error.to_string())? {
+    let patience = (!arguments.max_time.is_zero()).then(|| Instant::now() + arguments.max_time);
+    match read_frame(&mut Patient(&mut input, patience)).map_err(|error| error.to_string())? {
         None => Ok(()), // the server only wanted to know who is there
         Some((FrameKind::Plan, body)) => {
             let plan = Plan::decode(&body).map_err(|error| error.to_string());
             let plan = plan.and_then(|plan| fence.narrow(plan));
             match plan {
-                Ok(plan) => backup(plan, arguments, input, &mut output),
+                Ok(plan) => backup(plan, &fence, arguments, input, output),
                 Err(text) => refuse(&mut output, text),
             }
         }
@@ -49,7 +60,7 @@ fn descriptor(fd: std::os::fd::BorrowedFd<'_>) -> Result<File, String> {
 
 fn refuse(output: &mut impl Write, text: String) -> Result<(), String> {
     let mut frame = Vec::new();
-    put_frame(&mut frame, FrameKind::Fault, text.as_bytes());
+    put_frame(&mut frame, FrameKind::Fault, &text.as_bytes()[..text.len().min(WORDS_LENGTH_MAX)]);
     let _ = output.write_all(&frame);
     Err(text)
 }
@@ -70,35 +81,66 @@ fn hello(arguments: &Arguments, fence: &Fence) -> Hello {
     }
 }
 
-fn backup(plan: Plan, arguments: &Arguments, mut input: File, output: &mut File) -> Result<(), String> {
+/// Reads no longer than until a point in time.
+struct Patient<'a>(&'a mut File, Option<Instant>);
+
+impl Read for Patient<'_> {
+    fn read(&mut self, out: &mut [u8]) -> io::Result<usize> {
+        if let Some(end) = self.1 {
+            let left = Timespec::try_from(end.saturating_duration_since(Instant::now())).map_err(io::Error::other)?;
+            if poll(&mut [PollFd::new(self.0, PollFlags::IN)], Some(&left))? == 0 {
+                return Err(io::Error::other(NO_MORE_TIME));
+            }
+        }
+        self.0.read(out)
+    }
+}
+
+fn backup(plan: Plan, fence: &Fence, arguments: &Arguments, mut input: File, mut output: File) -> Result<(), String> {
     let sources: Vec<&[u8]> = plan.roots.iter().map(|(source, _)| source.as_slice()).collect();
     let rate = [plan.rate, arguments.rate].into_iter().filter(|rate| *rate > 0).min().unwrap_or(0);
     let limits = Limits { rate, bytes: arguments.max_bytes, time: arguments.max_time };
-    confine::to_read(&sources)?;
+    confine::to_read(&sources, &fence.read)?;
+    watch(limits.time);
     let link = Arc::new(Link::default());
     let backup = Backup::new(plan, Arc::clone(&link), arguments.threads);
     let (mut queue, leaves) = backup.leaves();
     let listener = Arc::clone(&link);
     // Not joined: it sits in a read until the server closes its end.
     std::thread::spawn(move || listen(&listener, &mut input, &mut queue));
-    std::thread::scope(|scope| {
-        let writer = scope.spawn(|| {
-            link.outbox.write(output, limits).map_err(|error| {
-                let _ = link.fail(format!("writing to the server: {error}"));
-                error.to_string()
-            })
+    let (writing, (done, written)) = (Arc::clone(&link), bounded(1));
+    // Not joined either: it sits in a write as long as the server reads nothing.
+    std::thread::spawn(move || {
+        let result = writing.outbox.write(&mut output, limits).map_err(|error| {
+            let _ = writing.fail(format!("writing to the server: {error}"));
+            error.to_string()
         });
-        let result = backup.run(leaves, limits.time);
-        match result {
-            Ok(()) => link.outbox.close(),
-            Err(_) => link.outbox.fault(&link.reason().unwrap_or_default()),
+        let _ = done.send(result);
+    });
+    match backup.run(leaves, limits.time) {
+        Ok(()) => {
+            link.outbox.close();
+            written.recv().unwrap_or_else(|_| Err("internal error: the writer panicked".into()))
         }
-        let written = writer.join().unwrap_or_else(|_| Err("internal error".into()));
-        match result {
-            Ok(()) => written,
-            Err(_) => Err(link.reason().unwrap_or_default()),
+        Err(_) => {
+            let reason = link.reason().unwrap_or_default();
+            link.outbox.fault(&reason);
+            let _ = written.recv_timeout(LAST_WORDS);
+            Err(reason)
         }
-    })
+    }
+}
+
+/// Ends the process when it has had all its time and some more, whatever its threads sit in: a read of a dead file
+/// system, a write to a server that takes nothing.
+fn watch(time: Duration) {
+    if !time.is_zero() {
+        std::thread::spawn(move || {
+            std::thread::sleep(time.saturating_add(2 * LAST_WORDS));
+            eprintln!("bork-agent: {NO_MORE_TIME}");
+            std::process::exit(2);
+        });
+    }
 }
 
 fn listen(link: &Link, input: &mut impl Read, queue: &mut Option<crate::link::LeafQueue>) {

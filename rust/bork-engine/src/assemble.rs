@@ -19,6 +19,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 const POLL: Duration = Duration::from_millis(50);
+/// Incomplete sets of hard links that are kept in mind; names of others count as files of their own.
+const SETS_MAX: usize = 1 << 20;
 
 /// Number and id of a leaf.
 type StoredLeaf = (u64, Id);
@@ -53,6 +55,9 @@ pub struct LinkNames {
 impl LinkNames {
     /// Whether a name of a file with several names is not its first. Each name is asked about once.
     pub fn is_later(&mut self, link: Link) -> bool {
+        if self.left.len() >= SETS_MAX && !self.left.contains_key(&link.group) {
+            return false;
+        }
         let left = self.left.entry(link.group).or_insert(link.count);
         let is_later = *left < link.count;
         *left = left.saturating_sub(1);

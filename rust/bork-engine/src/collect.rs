@@ -83,9 +83,10 @@ impl Collector {
             self.flush_lines()?;
             self.half.port.problem(&path, problem)?;
         }
-        self.files += result.files;
+        // Of a pull the numbers are the word of the client.
         let later: Vec<bool> = result.links.iter().map(|link| self.names.is_later(*link)).collect();
-        self.files -= later.iter().filter(|later| **later).count() as u64;
+        let names = later.iter().filter(|later| **later).count() as u64;
+        self.files = self.files.saturating_add(result.files).saturating_sub(names);
         self.write_lines(result.statuses, &later);
         if self.lines.len() >= LINES_LENGTH {
             self.flush_lines()?;

@@ -10,6 +10,7 @@ pub mod accepted;
 pub mod compressed;
 pub mod meter;
 pub mod nodes;
+pub mod pulled;
 pub mod sealed;
 pub mod tables;
 pub mod tapes;
@@ -19,7 +20,7 @@ pub mod words;
 pub type Target = fn(&[u8]) -> bool;
 
 /// Every target by the name of its corpus.
-pub const TARGETS: [(&str, Target); 16] = [
+pub const TARGETS: [(&str, Target); 22] = [
     ("acl", words::acl),
     ("content_list", nodes::content_list),
     ("decompress", compressed::decompress),
@@ -30,6 +31,12 @@ pub const TARGETS: [(&str, Target); 16] = [
     ("leaf", nodes::leaf),
     ("msgpack", accepted::msgpack),
     ("pattern", words::pattern),
+    ("pull_head", pulled::head),
+    ("pull_hello", pulled::hello),
+    ("pull_object", pulled::object),
+    ("pull_plan", pulled::plan),
+    ("pull_problems", pulled::problems),
+    ("pull_unit", pulled::unit),
     ("record", sealed::record),
     ("render", words::render),
     ("table", tables::table),

@@ -74,5 +74,6 @@ macro_rules! replayed {
 }
 
 replayed! {
-    acl content_list decompress header inner item key leaf msgpack pattern record render table tar toc trailer
+    acl content_list decompress header inner item key leaf msgpack pattern pull_head pull_hello pull_object pull_plan
+    pull_problems pull_unit record render table tar toc trailer
 }

@@ -79,7 +79,11 @@ def connect(server: Server, rsh: str, say: Callable[[str], None], *, ship: bool 
                 f"{server.host} is a {other.machine[:20]!r}, and this installation has agents for "
                 f"{', '.join(found)}: install bork-agent there"
             ) from None
-        return Line(server, rsh, say, bootstrap.load(found[other.machine]))
+        agent = bootstrap.load(found[other.machine])
+    try:
+        return Line(server, rsh, say, agent)
+    except _OtherMachineError:
+        raise AgentFault(f"{server.host} says that it is one machine, and then another") from None
 
 
 class Line:
@@ -93,6 +97,7 @@ class Line:
         self._child = Child([*words, bootstrap.command(agent)], say)
         self._buffer = bytearray()
         self._heard = time.monotonic()
+        self._deadline = self._heard + SILENCE_S  # of the handshake
         self._ended = False
         try:
             os.set_blocking(self._child.stdin, False)
@@ -134,6 +139,7 @@ class Line:
         if agent.machine != machine:
             raise _OtherMachineError(machine)
         self.send(agent.data)
+        self._deadline = time.monotonic() + SILENCE_S
 
     def _take(self, count: int) -> bytes:
         while len(self._buffer) < count:
@@ -143,11 +149,13 @@ class Line:
         return taken
 
     def _more(self) -> None:
-        """Wait for bytes during the handshake."""
-        deadline = time.monotonic() + SILENCE_S
-        while not select.select([self._child.stdout], [], [], STEP_S)[0]:
+        """Wait for bytes during the handshake, which has one deadline however slowly they come."""
+        while True:
+            is_there = bool(select.select([self._child.stdout], [], [], STEP_S)[0])
             self._child.listen()
-            if time.monotonic() > deadline:
+            if is_there and time.monotonic() <= self._deadline:
+                break
+            if time.monotonic() > self._deadline:
                 raise ConnectionBrokenWithHint(f"{self._host} did not answer for {SILENCE_S:.0f} seconds")
         data = os.read(self._child.stdout, PIECE)
         if not data:
@@ -220,8 +228,7 @@ class Line:
 
 def _hello(said: dict[str, object]) -> Hello:
     def text(name: str) -> str:
-        raw = cast("bytes", said[name]).decode("utf-8", "replace")
-        return "".join(character if character.isprintable() else "?" for character in raw)
+        return printable(cast("bytes", said[name]))
 
     return Hello(
         program=text("program"),
@@ -234,3 +241,8 @@ def _hello(said: dict[str, object]) -> Hello:
         writes_all=bool(said["writes_all"]),
         clock_ns=cast("int", said["clock_ns"]),
     )
+
+
+def printable(raw: bytes) -> str:
+    """Words of a client, without what would steer a terminal."""
+    return "".join(character if character.isprintable() else "?" for character in raw.decode("utf-8", "replace"))

@@ -12,6 +12,7 @@ from bork.core import PullEngine, Send
 from bork.errors import AgentFault
 from bork.operations import create
 from bork.operations.create import Started
+from bork.pull.line import printable
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -26,6 +27,8 @@ if TYPE_CHECKING:
 # What a plan for this machine says, and one for an agent does not.
 _LOCAL = ("paths", "stdin", "path_list", "skip", "sparse", "base", "names", "file_systems")
 STEP_S = 0.1
+PATHS_SHOWN, PATH_SHOWN = 8, 200  # paths, and bytes of each, that a client's words fill a line with
+GONE = "the agent went away"  # the engine's words for a line that has ended too early
 SKEW_NS = 2_000_000_000  # a clock that is off by more is worth a word
 
 
@@ -90,21 +93,24 @@ def run(
 
     try:
         return create.run(access, options, events, start)
-    except AgentFault:
-        if connecting.line().ended:
-            connecting.line().fail()  # it has more to say about that than the engine
+    except AgentFault as fault:
+        line = connecting.line()
+        if line.ended and GONE in str(fault):
+            line.fail()  # it has more to say about that than the engine
         raise
     finally:
         connecting.close()
 
 
 def _clock_behind_ns(hello: Hello, events: EventSink) -> int:
-    """How far the client's clock is behind. One that is ahead only means that some files are read again."""
+    """How far the client's clock is behind. One that is ahead only means that some files are read again; one before
+    1970 is no clock.
+    """
     behind_ns = time.time_ns() - hello.clock_ns
     if abs(behind_ns) > SKEW_NS:
         way = "behind" if behind_ns > 0 else "ahead of"
         events.log("warning", f"The client's clock is {abs(behind_ns) / 1e9:.0f} s {way} the clock of this machine.")
-    return max(0, behind_ns)
+    return max(0, min(behind_ns, time.time_ns()))
 
 
 class AgentEngine:
@@ -143,5 +149,7 @@ class AgentEngine:
 
 def allows(hello: Hello) -> str:
     """One line about an agent, for a person."""
-    reads = ", ".join(path.decode("utf-8", "replace") for path in hello.read) or "everything that its user can read"
+    shown = [printable(path[:PATH_SHOWN]) for path in hello.read[:PATHS_SHOWN]]
+    shown += ["..."] * (len(hello.read) > PATHS_SHOWN)
+    reads = ", ".join(shown) or "everything that its user can read"
     return f"agent {hello.program} on {hello.hostname}, uid {hello.uid}, reads {reads}"

@@ -120,8 +120,8 @@ fn compile(style: Style, pattern: &[u8]) -> Result<Compiled, PatternError> {
     })
 }
 
-fn build(pattern: &[u8], expression: &str) -> Result<Regex, PatternError> {
-    RegexBuilder::new(expression).size_limit(REGEX_LENGTH_MAX).build().map_err(|error| PatternError {
+fn build(pattern: &[u8], expression: &str, length_max: usize) -> Result<Regex, PatternError> {
+    RegexBuilder::new(expression).size_limit(length_max).build().map_err(|error| PatternError {
         pattern: String::from_utf8_lossy(pattern).into_owned(),
         why: match error {
             regex::Error::CompiledTooBig(limit) => format!("it needs more than {limit} bytes"),
@@ -155,6 +155,15 @@ impl Matcher {
     /// A `re` pattern that is no regular expression or needs what takes more than linear time (look-around, back
     /// references), a backward range in a `sh` pattern, or an expression that is too large.
     pub fn new(patterns: Vec<(Action, Style, Vec<u8>)>) -> Result<Matcher, PatternError> {
+        Matcher::within(patterns, REGEX_LENGTH_MAX)
+    }
+
+    /// The same, for patterns of somebody who is not trusted: each expression, and the union of all, takes at most
+    /// `length_max` bytes when compiled.
+    ///
+    /// # Errors
+    /// As above.
+    pub fn within(patterns: Vec<(Action, Style, Vec<u8>)>, length_max: usize) -> Result<Matcher, PatternError> {
         let mut matcher = Matcher::default();
         for (action, style, pattern) in &patterns {
             let place = matcher.decisions.len();
@@ -163,11 +172,11 @@ impl Matcher {
                     matcher.full.insert(path, Decision::from(*action));
                     continue;
                 }
-                other => matcher.rules.add(place, pattern, other)?,
+                other => matcher.rules.add(place, pattern, other, length_max)?,
             }
             matcher.decisions.push(Decision::from(*action));
         }
-        matcher.rules.finish();
+        matcher.rules.finish(length_max);
         Ok(matcher)
     }
 
@@ -193,23 +202,25 @@ impl Matcher {
 
 impl Rules {
     /// `place` must not fall from call to call.
-    fn add(&mut self, place: usize, pattern: &[u8], compiled: Compiled) -> Result<(), PatternError> {
+    fn add(&mut self, place: usize, pattern: &[u8], compiled: Compiled, length_max: usize) -> Result<(), PatternError> {
         match compiled {
             Compiled::Everything => {
                 self.everything.get_or_insert(place);
             }
             Compiled::Below { directory, content_only } => self.literals.add(place, directory, content_only),
-            Compiled::Expression(expression) => self.expressions.push((place, build(pattern, &expression)?)),
+            Compiled::Expression(expression) => {
+                self.expressions.push((place, build(pattern, &expression, length_max)?))
+            }
             Compiled::Full(_) => {}
         }
         Ok(())
     }
 
     /// Builds the union. It is only a shortcut: if it is too large, or group names collide, there is none.
-    fn finish(&mut self) {
+    fn finish(&mut self, length_max: usize) {
         if self.expressions.len() > 1 {
             let parts: Vec<_> = self.expressions.iter().map(|(_, regex)| format!("(?:{})", regex.as_str())).collect();
-            self.union = build(b"", &parts.join("|")).ok();
+            self.union = build(b"", &parts.join("|"), length_max).ok();
         }
     }
 

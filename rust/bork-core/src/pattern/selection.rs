@@ -1,7 +1,7 @@
 //! The PATH arguments of extract, list and their like, and both kinds of filter together.
 
 use super::text::{normalize, text, without_slashes};
-use super::{Compiled, Decision, Matcher, PatternError, Style, build, compile};
+use super::{Compiled, Decision, Matcher, PatternError, REGEX_LENGTH_MAX, Style, build, compile};
 use regex::Regex;
 use std::sync::atomic::{AtomicBool, Ordering};
 
@@ -56,7 +56,7 @@ impl PathSelection {
                 Compiled::Everything => Test::Everything,
                 Compiled::Below { directory, content_only } => Test::Below { directory, content_only },
                 Compiled::Full(path) => Test::Full(path),
-                Compiled::Expression(expression) => Test::Expression(build(&original, &expression)?),
+                Compiled::Expression(expression) => Test::Expression(build(&original, &expression, REGEX_LENGTH_MAX)?),
             };
             Ok(Selection { style, original, test, matched: AtomicBool::new(false) })
         };

@@ -34,7 +34,10 @@ impl IdSet {
     pub fn extend<'a>(&self, ids: impl IntoIterator<Item = &'a Id>) -> Result<(), EngineError> {
         let mut recent = self.recent.lock().expect("no holder panics");
         for id in ids {
-            recent.insert(*id);
+            // What is in a file stays there: a client that names the same ids again and again costs nothing.
+            if self.in_file(id) || !recent.insert(*id) {
+                continue;
+            }
             if recent.len() >= RECENT_MAX {
                 let table = self.write(&recent)?;
                 self.tables.write().expect("no holder panics").push(table);
@@ -58,6 +61,10 @@ impl IdSet {
         if self.recent.lock().expect("no holder panics").contains(id) {
             return true;
         }
+        self.in_file(id)
+    }
+
+    fn in_file(&self, id: &Id) -> bool {
         self.tables.read().expect("no holder panics").iter().any(|table| table.contains(id))
     }
 

@@ -7,7 +7,7 @@ use bork_core::compress::{CompressionSpec, Compressor, Decompressor};
 use bork_core::seam::Stop;
 use bork_format::codec::{Reader, put_varint, take_varint};
 use bork_format::pack::Codec;
-use bork_format::pull::{FrameKind, HEAD_LENGTH, PLAIN_LENGTH_MAX, decode_head, put_frame};
+use bork_format::pull::{FrameKind, HEAD_LENGTH, decode_head, put_frame};
 use crossbeam_channel::{Receiver, RecvTimeoutError, Sender, bounded};
 use std::sync::{Arc, Condvar, Mutex};
 use std::time::Duration;
@@ -102,14 +102,13 @@ pub fn close_body(plain: &[u8]) -> Result<Vec<u8>, EngineError> {
     Ok(body)
 }
 
-/// Opens the body of a compressed frame.
-pub fn open_body(body: &[u8], out: &mut Decompressor) -> Result<Vec<u8>, EngineError> {
+/// Opens the body of a compressed frame, which has at most `length_max` plain bytes.
+pub fn open_body(body: &[u8], length_max: usize, out: &mut Decompressor) -> Result<Vec<u8>, EngineError> {
     let mut reader = Reader::new(body, "frame");
     let codec = reader.take(1).and_then(|tag| Codec::from_byte(tag[0])).map_err(peer)?;
-    let length = take_varint(&mut reader).map_err(peer)? as usize;
-    if length > PLAIN_LENGTH_MAX {
-        return Err(peer("a frame is longer than 64 MiB"));
-    }
+    let length = take_varint(&mut reader).map_err(peer)?;
+    let length = usize::try_from(length).ok().filter(|length| *length <= length_max);
+    let length = length.ok_or_else(|| peer("the plain body of a frame is too long"))?;
     let mut plain = vec![0; length];
     out.decompress(codec, &body[reader.position()..], length, &mut plain).map_err(peer)?;
     Ok(plain)

@@ -28,7 +28,7 @@ use bork_core::seam::Stop;
 use bork_core::source::{Changed, FilesCache, LineFormat, Shared, SourceOptions, UnitResult, Worker};
 use bork_format::Id;
 use bork_format::pull::{FrameKind, LEAF_CREDIT, Plan};
-use crossbeam_channel::{Receiver, bounded};
+use crossbeam_channel::{Receiver, Sender, bounded};
 use known::IdSet;
 use line::{Credit, Frames, Inlet};
 use receive::Receiving;
@@ -40,6 +40,8 @@ use std::thread::JoinHandle;
 
 /// Frames between two threads: each queue holds so many.
 const FRAMES_MAX: usize = 8;
+/// Units between two threads: each may be as long as the longest item.
+const UNITS_MAX: usize = 2;
 /// Longest group of small chunks that an agent sends. Unit: bytes.
 const GROUP_LENGTH_MAX: usize = 1 << 20;
 
@@ -74,6 +76,8 @@ pub struct PullEngine {
     half: Arc<Half>,
     shared: Arc<Shared<LocalSink>>,
     inlet: Mutex<Option<Arc<Inlet>>>,
+    /// Kept open, so that the collector waits for the number of units and not for the end of the resolver.
+    _results: Sender<UnitResult>,
     threads: Vec<JoinHandle<()>>,
 }
 
@@ -93,17 +97,18 @@ impl PullEngine {
         let object_length_max = packs.chunk_length.max(GROUP_LENGTH_MAX);
         let half = Arc::new(Half::new(Arc::clone(&keys), index, Arc::clone(&port), packs, threads));
         let options = options(chunker, lines, wire.has("dry_run"));
-        let (shared, _, results) = Shared::new(options, keys.source().clone(), threads, 0);
+        let (shared, _, _) = Shared::new(options, keys.source().clone(), threads, 0);
+        let results = bounded(UNITS_MAX);
         let (inlet, frames) = line::line(&port);
-        let mut engine =
-            PullEngine { port, half, shared, inlet: Mutex::new(Some(Arc::new(inlet))), threads: Vec::new() };
+        let inlet = Mutex::new(Some(Arc::new(inlet)));
+        let mut engine = PullEngine { port, half, shared, inlet, _results: results.0.clone(), threads: Vec::new() };
         let references = Arc::new(References::new(&scratch));
         let total = Arc::new(OnceLock::new());
         engine.start_workers(threads)?;
-        engine.start_collector(results, Arc::clone(&total), Arc::clone(&references))?;
+        engine.start_collector(results.1, Arc::clone(&total), Arc::clone(&references))?;
         let stored_roots = wire.roots.iter().map(|(_, stored)| stored.clone()).collect();
         engine.start_line(wire.encode(), frames, previous, total, references, object_length_max, stored_roots, {
-            (share_dedup, IdSet::new(scratch))
+            (results.0, share_dedup, IdSet::new(scratch))
         })?;
         Ok(engine)
     }
@@ -154,12 +159,11 @@ impl PullEngine {
         references: Arc<References>,
         object_length_max: usize,
         roots: Vec<Vec<u8>>,
-        (share_dedup, own): (bool, IdSet),
+        (results, share_dedup, own): (Sender<UnitResult>, bool, IdSet),
     ) -> Result<(), EngineError> {
         let credit = Arc::new(Credit::new(LEAF_CREDIT));
-        let (units, queries) = (bounded(FRAMES_MAX), bounded(FRAMES_MAX));
+        let (units, queries) = (bounded(UNITS_MAX), bounded(FRAMES_MAX));
         let resolver = Resolver::new(Arc::clone(&self.half), Arc::clone(&references), previous, roots);
-        let results = self.shared.results.clone();
         self.spawn("resolver", move || resolver.run(&units.1, &results))?;
         let (half, known) = (Arc::clone(&self.half), Arc::clone(&references));
         self.spawn("answerer", move || receive::answer(&half, &known, previous, &own, share_dedup, &queries.1))?;

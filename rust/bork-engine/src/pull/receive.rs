@@ -13,7 +13,7 @@ use bork_core::source::{Shared, Task};
 use bork_format::codec::{Reader, take_varint};
 use bork_format::item::decode_list;
 use bork_format::pack::Codec;
-use bork_format::pull::{FrameKind, Object, QUERY_MAX, TEXT_LENGTH_MAX, decode_object};
+use bork_format::pull::{FrameKind, Object, QUERY_MAX, SHORT_LENGTH_MAX, TEXT_LENGTH_MAX, decode_object};
 use bork_format::{ID_LENGTH, Id};
 use crossbeam_channel::{Receiver, RecvTimeoutError, Sender};
 use std::cell::RefCell;
@@ -64,14 +64,15 @@ impl Receiving {
                 FrameKind::Query => send(&self.queries, body, &port)?,
                 FrameKind::Credit => {
                     let mut reader = Reader::new(&body, "credit");
-                    self.credit.grant(take_varint(&mut reader).map_err(|error| port.fail(peer(error)))?);
+                    let room = take_varint(&mut reader).and_then(|room| reader.finish().map(|()| room));
+                    self.credit.grant(room.map_err(|error| port.fail(peer(error)))?);
                 }
                 FrameKind::Progress => {
                     told = self.progress(&body, told).map_err(|error| port.fail(error))?;
                 }
                 FrameKind::Done => {
                     let mut reader = Reader::new(&body, "done");
-                    if take_varint(&mut reader).ok() != Some(count) {
+                    if take_varint(&mut reader).ok() != Some(count) || !reader.is_empty() {
                         return Err(port.fail(peer("it counts its units wrong")));
                     }
                     let _ = self.total.set(count);
@@ -107,6 +108,7 @@ impl Receiving {
         reader.array(3).map_err(peer)?;
         let (new_bytes, new_files) = (reader.uint().map_err(peer)?, reader.uint().map_err(peer)?);
         let path = reader.bin(TEXT_LENGTH_MAX).map_err(peer)?.to_vec();
+        reader.finish().map_err(peer)?;
         self.shared.progress.add_bytes(new_bytes.saturating_sub(bytes));
         self.shared.progress.at(new_files.saturating_sub(files), || path);
         Ok((new_bytes, new_files))
@@ -167,7 +169,7 @@ fn verify(object: &Object<'_>, plain: &[u8], context: &Context) -> Result<(), En
 }
 
 fn store_list(body: &[u8], sink: &mut LocalSink, context: &Context) -> Result<(), Trouble> {
-    let encoded = OPENER.with_borrow_mut(|(opener, _)| open_body(body, opener))?;
+    let encoded = OPENER.with_borrow_mut(|(opener, _)| open_body(body, SHORT_LENGTH_MAX, opener))?;
     let slices = decode_list(&encoded).map_err(peer)?;
     check_slices(&slices, &context.references, &context.half)?;
     let id = sink.put_list(&encoded)?;

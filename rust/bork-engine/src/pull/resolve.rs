@@ -21,7 +21,7 @@ use bork_core::source::{BodyBytes, Status, UnitResult};
 use bork_format::Id;
 use bork_format::item::{Content, Item, Link, Slice};
 use bork_format::node::{check_path, compare};
-use bork_format::pull::{Entry, Unit, reference_of};
+use bork_format::pull::{Entry, PLAIN_LENGTH_MAX, UNIT_ITEMS_MAX, Unit, reference_of};
 use crossbeam_channel::{Receiver, RecvTimeoutError, Sender};
 use std::cmp::Ordering;
 use std::collections::HashSet;
@@ -117,6 +117,10 @@ pub struct Resolver {
     roots: Vec<Vec<u8>>,
     last: Option<Vec<u8>>,
     sequence: u64,
+    /// Sum of the sizes of all items; how many items and regular files there were.
+    size: u64,
+    items: u64,
+    files: u64,
     opener: Decompressor,
 }
 
@@ -125,7 +129,19 @@ impl Resolver {
     pub fn new(half: Arc<Half>, references: Arc<References>, previous: Option<Id>, roots: Vec<Vec<u8>>) -> Self {
         let previous = previous.map(|root| Items::new(&half, root));
         let (lists, opener) = (reader(&half), Decompressor::new());
-        Resolver { half, references, previous, lists, roots, last: None, sequence: 0, opener }
+        Resolver {
+            half,
+            references,
+            previous,
+            lists,
+            roots,
+            last: None,
+            sequence: 0,
+            size: 0,
+            items: 0,
+            files: 0,
+            opener,
+        }
     }
 
     /// Resolves units until there are no more.
@@ -145,7 +161,11 @@ impl Resolver {
     }
 
     fn unit(&mut self, body: &[u8]) -> Result<UnitResult, EngineError> {
-        let unit = Unit::decode(&open_body(body, &mut self.opener)?).map_err(peer)?;
+        let unit = Unit::decode(&open_body(body, PLAIN_LENGTH_MAX, &mut self.opener)?).map_err(peer)?;
+        let count = |entry: &Entry| if let Entry::Kept { count, .. } = entry { *count } else { 1 };
+        if unit.entries.iter().map(count).fold(0, u64::saturating_add) > UNIT_ITEMS_MAX as u64 {
+            return Err(peer("a unit has too many items"));
+        }
         let mut items = Vec::with_capacity(unit.entries.len());
         for entry in unit.entries {
             match entry {
@@ -158,6 +178,15 @@ impl Resolver {
                     items.push((path, BodyBytes::New(body), item.size));
                 }
             }
+        }
+        for (_, _, size) in &items {
+            let sum = self.size.checked_add(*size).filter(|sum| *sum <= i64::MAX as u64);
+            self.size = sum.ok_or_else(|| peer("its files are longer than all disks"))?;
+        }
+        self.items += items.len() as u64;
+        self.files = self.files.saturating_add(unit.files);
+        if self.files > self.items {
+            return Err(peer("it counts more files than it has sent"));
         }
         let sequence = self.sequence;
         self.sequence += 1;
@@ -186,7 +215,7 @@ impl Resolver {
 
     /// `count` items of the previous archive as they are.
     fn kept(&mut self, ordinal: u64, count: u64, out: &mut Vec<(Vec<u8>, BodyBytes, u64)>) -> Result<(), EngineError> {
-        let end = ordinal.checked_add(count).filter(|_| count > 0 && count <= 1 << 16);
+        let end = ordinal.checked_add(count).filter(|_| count > 0);
         let end = end.ok_or_else(|| peer("it keeps an impossible number of items"))?;
         for number in ordinal..end {
             let (path, body) = self.find(number)?;

@@ -246,7 +246,7 @@ pub fn decode_object(bytes: &[u8]) -> Result<Object<'_>> {
     for _ in 0..count {
         let id = r.take_array()?;
         let length = take_varint(&mut r)?;
-        total += length;
+        total = length.saturating_add(total);
         if length == 0 || total > u64::from(PLAIN_LENGTH_MAX) {
             return Err(Error::Malformed { what, why: "a chunk is empty, or all are longer than 32 MiB" });
         }

@@ -24,8 +24,14 @@ pub const MAGIC: &[u8; 8] = b"\x00BORKA1\n";
 pub const HEAD_LENGTH: usize = 5;
 /// Longest body: an object of 32 MiB and its table. Unit: bytes.
 pub const FRAME_LENGTH_MAX: usize = 33 << 20;
-/// Longest plain body of a compressed frame. Unit: bytes.
-pub const PLAIN_LENGTH_MAX: usize = 64 << 20;
+/// Longest plain body of a compressed frame: the longest item (16 MiB), and 4 MiB more. Unit: bytes.
+pub const PLAIN_LENGTH_MAX: usize = 20 << 20;
+/// Longest plain body of a leaf or a content list. Unit: bytes.
+pub const SHORT_LENGTH_MAX: usize = 1 << 20;
+/// Longest plan, longest hello. Unit: bytes.
+pub const PLAN_LENGTH_MAX: usize = 4 << 20;
+/// Most items of a unit, kept ones included.
+pub const UNIT_ITEMS_MAX: usize = 4096;
 /// Bytes of leaves that the agent has room for at first; it grants as much again as it takes. Unit: bytes.
 pub const LEAF_CREDIT: usize = 4 << 20;
 /// Most ids of one query.
@@ -106,12 +112,32 @@ impl FrameKind {
         ]
     };
 
+    /// Longest body of a frame of this kind, as it is on the line. Unit: bytes.
+    pub fn length_max(self) -> usize {
+        use FrameKind::*;
+        match self {
+            Hello | Plan | RestorePlan => PLAN_LENGTH_MAX,
+            Unit => PLAIN_LENGTH_MAX + PREFIX_LENGTH,
+            List | Leaf => SHORT_LENGTH_MAX + PREFIX_LENGTH,
+            Query => QUERY_MAX * crate::ID_LENGTH,
+            Answer => QUERY_MAX / 8,
+            Progress => TEXT_LENGTH_MAX + 32,
+            Credit | Done => 10,
+            Fault => TEXT_LENGTH_MAX,
+            LeafEnd | EntriesEnd => 0,
+            Object | Entries | Content | Wanted | Problems => FRAME_LENGTH_MAX,
+        }
+    }
+
     /// The kind of a number.
     pub fn of(number: u8) -> Result<Self> {
         let known = FrameKind::ALL.into_iter().find(|kind| *kind as u8 == number);
         known.ok_or(Error::Unknown { what: "frame", field: "kind", value: u64::from(number) })
     }
 }
+
+/// Codec and plain length in front of a compressed body, at most. Unit: bytes.
+const PREFIX_LENGTH: usize = 11;
 
 /// Appends a frame.
 pub fn put_frame(out: &mut Vec<u8>, kind: FrameKind, body: &[u8]) {
@@ -135,10 +161,11 @@ pub fn end_frame(frame: &mut [u8]) {
 pub fn decode_head(head: [u8; HEAD_LENGTH]) -> Result<(FrameKind, usize)> {
     let [a, b, c, d, kind] = head;
     let length = u32::from_le_bytes([a, b, c, d]) as usize;
-    if length > FRAME_LENGTH_MAX {
-        return Err(Error::Malformed { what: "frame", why: "its body is longer than 33 MiB" });
+    let kind = FrameKind::of(kind)?;
+    if length > kind.length_max() {
+        return Err(Error::Malformed { what: "frame", why: "its body is longer than a frame of its kind may be" });
     }
-    Ok((FrameKind::of(kind)?, length))
+    Ok((kind, length))
 }
 
 /// A list of texts or paths.

@@ -18,6 +18,7 @@ LAST_WORDS_S = 1.0  # that a child gets which has closed its stdout
 PIPE_LENGTH = 1 << 20  # bytes; the usual 64 KiB make 16 times as many switches between the processes
 LINE_MAX = 2000  # bytes of one line of stderr
 LINES_MAX = 3  # of the last words, in an error
+READS_MAX = 16  # of 64 KiB, before something else gets its turn
 WORDS_MAX = 150  # characters of each of them
 
 
@@ -58,8 +59,10 @@ class Child:
         os.set_blocking(self.stderr, False)
 
     def listen(self) -> None:
-        """Take what the child has said, and show whole lines."""
-        while self.stderr is not None:
+        """Take what the child has said, and show whole lines. A child that says more than we can show waits."""
+        for _ in range(READS_MAX):
+            if self.stderr is None:
+                return
             try:
                 data = os.read(self.stderr, 65536)
             except BlockingIOError:
@@ -82,6 +85,7 @@ class Child:
 
     def _show(self, line: bytes) -> None:
         text = line.decode("utf-8", "replace").strip()
+        text = "".join(character if character.isprintable() else "?" for character in text.replace("\t", " "))
         if text:
             self._last_words = [*self._last_words, text[:WORDS_MAX]][-LINES_MAX:]
             self._say(text)

@@ -1,0 +1,6 @@
+#![no_main]
+//! libFuzzer calls `bork_fuzz::pulled::problems`.
+
+libfuzzer_sys::fuzz_target!(|data: &[u8]| {
+    bork_fuzz::pulled::problems(data);
+});
