@@ -25,7 +25,7 @@ for t in "$XDG_RUNTIME_DIR" "$TMPDIR" /tmp /var/tmp "$HOME"; do
   rm -rf "$d"; d=
 done
 [ -n "$d" ] || { echo "this client has no directory from which a program may run" >&2; exit 126; }
-trap "rm -rf $d" EXIT; trap "exit 1" HUP INT TERM PIPE
+trap "rm -rf \"\$d\"" EXIT; trap "exit 1" HUP INT TERM PIPE
 echo "BORK-SEND $(uname -m)"
 head -c %LENGTH% | gzip -dc > "$d/agent"
 s=$(sha256sum "$d/agent") && [ "${s%% *}" = %DIGEST% ] || { echo "the agent did not arrive whole" >&2; exit 1; }
