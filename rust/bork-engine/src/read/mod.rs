@@ -9,7 +9,6 @@ mod extract;
 mod items;
 mod lines;
 mod list;
-pub(crate) mod places;
 mod restore;
 mod stdout;
 mod stream;
