@@ -130,14 +130,14 @@ pub fn read_frame(source: &mut impl Read) -> io::Result<Option<(FrameKind, Vec<u
     Ok(Some((kind, body)))
 }
 
-/// Opens the body of a compressed frame.
-pub fn open_body(body: &[u8]) -> Result<Vec<u8>, String> {
+/// Opens the body of a compressed frame, which may have so many bytes.
+pub fn open_body(body: &[u8], length_max: usize) -> Result<Vec<u8>, String> {
     let mut reader = Reader::new(body, "frame");
     let codec = reader.take(1).map(|tag| tag[0]).map_err(|error| error.to_string())?;
     let codec = Codec::from_byte(codec).map_err(|error| error.to_string())?;
     let length = take_varint(&mut reader).map_err(|error| error.to_string())? as usize;
-    if length > PLAIN_LENGTH_MAX {
-        return Err("a frame is longer than 64 MiB".into());
+    if length > length_max {
+        return Err("a frame is longer than it may be".into());
     }
     let mut plain = vec![0; length];
     let payload = &body[reader.position()..];
@@ -168,7 +168,7 @@ pub fn leaf_queue(link: &Arc<Link>) -> (LeafQueue, Leaves) {
 
 impl LeafQueue {
     fn push(&self, body: &[u8]) -> Result<(), String> {
-        let leaf = open_body(body)?;
+        let leaf = open_body(body, PLAIN_LENGTH_MAX)?;
         // One leaf may be longer than the credit: the server sends it when nothing else is under way.
         let before = self.waiting.fetch_add(leaf.len(), Ordering::AcqRel);
         if before > 0 && before + leaf.len() > LEAF_CREDIT {

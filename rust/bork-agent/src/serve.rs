@@ -7,12 +7,16 @@ use crate::fence::Fence;
 use crate::link::{Link, greet, read_frame};
 use crate::options::names;
 use crate::outbox::Limits;
+use crate::restore::Restore;
+use bork_core::seam::Stop;
 use bork_format::item::Time;
-use bork_format::pull::{FrameKind, Hello, Plan, put_frame};
+use bork_format::pull::{FrameKind, Hello, Plan, RestorePlan, put_frame};
+use rustix::fs::{CWD, Mode, OFlags, ResolveFlags, mkdir, openat, openat2};
+use rustix::io::Errno;
 use rustix::time::{ClockId, clock_gettime};
 use std::fs::File;
 use std::io::{self, Read, Write};
-use std::os::fd::AsFd;
+use std::os::fd::{AsFd, OwnedFd};
 use std::sync::Arc;
 
 /// Speaks with the server until one of them has had enough. Errors: words for a person.
@@ -32,6 +36,14 @@ pub fn serve(arguments: &Arguments) -> Result<(), String> {
             let plan = plan.and_then(|plan| fence.narrow(plan));
             match plan {
                 Ok(plan) => backup(plan, arguments, input, &mut output),
+                Err(text) => refuse(&mut output, text),
+            }
+        }
+        Some((FrameKind::RestorePlan, body)) => {
+            let plan = RestorePlan::decode(&body).map_err(|error| error.to_string());
+            let restore = plan.and_then(|plan| prepare_restore(&plan, &fence));
+            match restore {
+                Ok((restore, link)) => run_restore(restore, &link, arguments, input, &mut output),
                 Err(text) => refuse(&mut output, text),
             }
         }
@@ -81,6 +93,16 @@ fn backup(plan: Plan, arguments: &Arguments, mut input: File, output: &mut File)
     let listener = Arc::clone(&link);
     // Not joined: it sits in a read until the server closes its end.
     std::thread::spawn(move || listen(&listener, &mut input, &mut queue));
+    session(&link, output, limits, || backup.run(leaves, limits.time))
+}
+
+/// Does the work of a session while what it sends is written. Errors: why it ended early.
+fn session(
+    link: &Arc<Link>,
+    output: &mut File,
+    limits: Limits,
+    work: impl FnOnce() -> Result<(), Stop>,
+) -> Result<(), String> {
     std::thread::scope(|scope| {
         let writer = scope.spawn(|| {
             link.outbox.write(output, limits).map_err(|error| {
@@ -88,7 +110,7 @@ fn backup(plan: Plan, arguments: &Arguments, mut input: File, output: &mut File)
                 error.to_string()
             })
         });
-        let result = backup.run(leaves, limits.time);
+        let result = work();
         match result {
             Ok(()) => link.outbox.close(),
             Err(_) => link.outbox.fault(&link.reason().unwrap_or_default()),
@@ -99,6 +121,50 @@ fn backup(plan: Plan, arguments: &Arguments, mut input: File, output: &mut File)
             Err(_) => Err(link.reason().unwrap_or_default()),
         }
     })
+}
+
+/// Opens the target and gives up everything that a restore into it does not need.
+fn prepare_restore(plan: &RestorePlan, fence: &Fence) -> Result<(Restore, Arc<Link>), String> {
+    let path = fence.narrow_target(&plan.target)?;
+    let target = open_target(&path, plan.has("dry_run"))?;
+    let link = Arc::new(Link::default());
+    let copy = target.as_ref().map(|target| target.try_clone().map_err(|error| error.to_string())).transpose()?;
+    let restore = Restore::new(plan, copy, Arc::clone(&link))?;
+    match target {
+        Some(target) if !plan.has("dry_run") => confine::to_write(target.as_fd())?,
+        Some(_) => confine::to_read(&[&path])?,
+        None => confine::to_read(&[])?,
+    }
+    Ok((restore, link))
+}
+
+/// The target of a restore, which is made if only its last component is missing; nothing in a dry run of that.
+fn open_target(path: &[u8], dry_run: bool) -> Result<Option<OwnedFd>, String> {
+    let wrong = |error: Errno| format!("{}: {}", path.escape_ascii(), io::Error::from(error));
+    let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC | OFlags::NOFOLLOW;
+    let open = || match openat2(CWD, path, flags, Mode::empty(), ResolveFlags::NO_SYMLINKS) {
+        Err(Errno::NOSYS | Errno::PERM) => openat(CWD, path, flags, Mode::empty()),
+        result => result,
+    };
+    match open() {
+        Err(Errno::NOENT) if dry_run => Ok(None),
+        Err(Errno::NOENT) => {
+            mkdir(path, Mode::from_raw_mode(0o755)).map_err(wrong)?;
+            open().map(Some).map_err(wrong)
+        }
+        result => result.map(Some).map_err(wrong),
+    }
+}
+
+fn run_restore(
+    restore: Restore,
+    link: &Arc<Link>,
+    arguments: &Arguments,
+    mut input: File,
+    output: &mut File,
+) -> Result<(), String> {
+    let limits = Limits { rate: arguments.rate, bytes: arguments.max_bytes, time: arguments.max_time };
+    session(link, output, limits, || restore.run(&mut input, limits.time))
 }
 
 fn listen(link: &Link, input: &mut impl Read, queue: &mut Option<crate::link::LeafQueue>) {

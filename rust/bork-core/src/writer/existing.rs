@@ -44,10 +44,7 @@ impl Writer {
             return Ok(Existing::Other);
         }
         match item.file_type() {
-            TYPE_DIRECTORY => {
-                let is_same = stat.mode == item.mode && stat.mtime == item.mtime && self.owns(&stat, item);
-                Ok(if is_same { Existing::Same } else { Existing::Alike(None) })
-            }
+            TYPE_DIRECTORY => Ok(self.compare_directory(&stat, item)),
             TYPE_FILE if self.is_right(&stat, item) => Ok(self.look_at_file(dir, &name, item)),
             TYPE_FILE => Ok(Existing::Other),
             _ => {
@@ -56,6 +53,16 @@ impl Writer {
                 Ok(if is_same { Existing::Same } else { Existing::Other })
             }
         }
+    }
+
+    /// The same for a directory that is open.
+    pub fn look_at_directory(&self, directory: &Directory, item: &Item) -> Existing {
+        stat_fd(directory.fd()).map_or(Existing::Alike(None), |stat| self.compare_directory(&stat, item))
+    }
+
+    fn compare_directory(&self, stat: &Stat, item: &Item) -> Existing {
+        let is_same = stat.mode == item.mode && stat.mtime == item.mtime && self.owns(stat, item);
+        if is_same { Existing::Same } else { Existing::Alike(None) }
     }
 
     fn look_at_file(&self, dir: &Directory, name: &CString, item: &Item) -> Existing {

@@ -126,6 +126,11 @@ impl Writer {
         self.0.privileged
     }
 
+    /// Which attributes are restored.
+    pub fn options(&self) -> Options {
+        self.0.options
+    }
+
     /// How many directories are open: each has a descriptor.
     pub fn open_directories(&self) -> usize {
         self.0.open_directories.load(Ordering::Relaxed)

@@ -6,7 +6,7 @@ use std::sync::{Arc, Weak};
 
 use bork_format::item::Item;
 
-use super::{Directory, Writer};
+use super::{Directory, Existing, Writer};
 use crate::problem::{Problem, ProblemKind};
 use crate::stat::stat_fd;
 use crate::walk::{MetFileSystem, class_of, describe};
@@ -58,6 +58,11 @@ impl Places {
     pub fn restore_root(&mut self, item: Item) -> Result<(), Problem> {
         self.root = self.writer.restore_root_again(&self.root, b".", item)?;
         Ok(())
+    }
+
+    /// Compares the target with the root of the archive.
+    pub fn look_at_root(&self, item: &Item) -> Existing {
+        self.writer.look_at_directory(&self.root, item)
     }
 
     /// The directory that an item belongs in, and its name there. Leaves directories that are complete.

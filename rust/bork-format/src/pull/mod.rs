@@ -14,7 +14,7 @@ pub use backup::{
 };
 pub use plan::{Chunking, Hello, Plan, Wire};
 pub use restore::{
-    BATCH_COUNT_MAX, BATCH_LENGTH_MAX, BATCHES_MAX, CONTENT_LENGTH_MAX, RUN_LENGTH_MAX, RestoreEntry, RestorePlan, Run,
+    BATCH_COUNT_MAX, BATCH_LENGTH_MAX, BATCHES_LENGTH_MAX, BATCHES_MAX, CONTENT_LENGTH_MAX, RUN_LENGTH_MAX, RestoreEntry, RestorePlan, Run,
     Verdict, decode_batch, for_each_run, put_restore_entry,
 };
 

@@ -12,6 +12,8 @@ pub const BATCH_COUNT_MAX: usize = 1024;
 pub const BATCH_LENGTH_MAX: usize = 512 << 10;
 /// Most batches that the server has sent before all content of the oldest of them has been sent.
 pub const BATCHES_MAX: usize = 24;
+/// Batches that wait for an answer are together at most this long as frames, unless there is only one. Unit: bytes.
+pub const BATCHES_LENGTH_MAX: usize = 16 << 20;
 /// Longest run of content. Unit: bytes.
 pub const RUN_LENGTH_MAX: usize = 1 << 20;
 /// A frame of content is at most this long. Unit: bytes.
