@@ -262,9 +262,9 @@ class PullEngine:
 
 @final
 class PushEngine:
-    """Restore an archive through an agent. Plan: that of a ReadEngine, whose mode does not matter; remote_target (bytes: the
-    directory on the other host), dry_run. Outcome keys: items, bytes, same, corrected, made, replaced (entries by what
-    became of them), content (bytes that were wanted).
+    """Restore an archive with an agent. Plan: that of a ReadEngine, whose mode does not matter; remote_target (bytes:
+    the directory on the other host), dry_run. Outcome keys: items, bytes, same, corrected, made, replaced (entries by
+    what became of them), content (bytes that were wanted).
 
     Raises AgentFault for an agent that does not keep to docs/protocol.md, "The agent".
     """

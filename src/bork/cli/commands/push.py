@@ -34,7 +34,6 @@ COMMAND = Command(
         Option(("--no-ship",), "no_ship", "never send the agent: the client has it installed"),
     ),
     (exclusion_group(STRIP_COMPONENTS),),
-    may_bypass_lock=True,
     epilog="""\
 Everything is written below DIR; no archive can write outside of it. What is right there already is left alone, so a
 push that was interrupted is repeated at little cost. --rsh says how to reach the client.""",
