@@ -94,7 +94,7 @@ pub fn compile_plan(p: &mut Plan<'_, '_>) -> PyResult<ReadPlan> {
         strip_components: p.get("strip_components")?,
         mode,
         write,
-        names: plan::names(&mut p)?,
+        names: plan::names(p)?,
         file_systems: p.get("file_systems")?,
         sparse: p.get("sparse")?,
         lines: plan::lines(p)?,

@@ -7,8 +7,10 @@ mod content;
 mod survey;
 mod tree;
 
-use crate::backup::{names, wire_problem};
+use crate::backup::wire_problem;
 use crate::link::{Link, open_body, read_frame};
+use crate::options::names;
+use bork_core::metadata::NameCache;
 use bork_core::problem::Problem;
 use bork_core::seam::Stop;
 use bork_core::writer::{Options, Places, Writer};
@@ -61,7 +63,7 @@ impl Restore {
             acls: plan.has("acls"),
             flags: plan.has("flags"),
         };
-        let writer = Writer::new(options, names());
+        let writer = Writer::new(options, NameCache::new(Some(names())));
         let failed = |problem: Problem| problem.message;
         let hand = match target {
             Some(target) if !plan.has("dry_run") => {

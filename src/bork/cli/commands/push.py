@@ -66,10 +66,9 @@ def run(invocation: Invocation) -> None:
         lines=invocation.item_lines(),
         progress=given.flag("progress"),
     )
-    line = _line(invocation, client)
-    invocation.console.log("info", f"Connected: {pull.allows(line.hello)}")
+    connecting = pull.Connecting(lambda: _line(invocation, client), eager=False)
     target = os.fsencode(client.paths[0])
-    outcome = push.run(access, ArchiveName(location.archive), target, options, line, invocation.sink())
+    outcome = push.run(access, ArchiveName(location.archive), target, options, connecting, invocation.sink())
     if given.flag("dry_run"):
         invocation.console.talk(_summary(outcome, "would be "))
     else:
