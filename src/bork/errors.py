@@ -414,7 +414,7 @@ class RemoteFault(StorageError):
 
 class AgentFault(RemoteFault):
     message = "{detail}"
-    advice = "Nothing of this archive was kept but what the next pull finds again."
+    advice = "What has arrived is not sent again the next time."
 
 
 class ConnectionClosed(RemoteFault):

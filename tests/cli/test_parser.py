@@ -245,6 +245,7 @@ BORG_OPTIONS = {
         --keep-minutely -H --keep-hourly -d --keep-daily -w --keep-weekly -m --keep-monthly --keep-13weekly
         --keep-3monthly -y --keep-yearly --save-space -c --checkpoint-interval -P --prefix -a --glob-archives""",
     "pull": "",
+    "push": "",
     "rename": "",
     # Borg takes the beginning of an option for the whole, so that --restrict-to-repo is in its documentation.
     "serve": "--restrict-to-path --restrict-to-repository --restrict-to-repo --append-only --storage-quota",
@@ -266,6 +267,8 @@ OWN_OPTIONS = {
     "create": "--root",
     "extract": "--root",
     "prune": "--by-arrival",
+    "push": " ".join({*BORG_OPTIONS["extract"].split()} - {"--numeric-owner", "--nobsdflags", "--stdout"})
+    + " --filter --no-ship",
 }
 
 

@@ -1,10 +1,14 @@
 //! Give up what a session does not need, for good: capabilities, system calls (seccomp), files (Landlock).
 //!
 //! A session that reads opens nothing for writing, changes nothing, starts nothing, and opens no socket; where the
-//! kernel has Landlock it opens only what is below its roots. All of this comes on top of the checks of
+//! kernel has Landlock it opens only what is below its roots. One that writes starts nothing and opens no socket
+//! either, and opens and makes only what is below its target. All of this comes on top of the checks of
 //! [`crate::fence`], which hold without it.
 
-use landlock::{ABI, Access, AccessFs, PathBeneath, Ruleset, RulesetAttr, RulesetCreatedAttr, RulesetStatus};
+use landlock::{
+    ABI, Access, AccessFs, CompatLevel, Compatible, PathBeneath, Ruleset, RulesetAttr, RulesetCreatedAttr,
+    RulesetStatus,
+};
 use rustix::fs::{FileType, Mode, OFlags};
 use rustix::process::{Resource, Rlimit};
 use rustix::thread::{CapabilitySet, CapabilitySets};
@@ -13,6 +17,7 @@ use seccompiler::{
 };
 use std::collections::BTreeMap;
 use std::ffi::OsStr;
+use std::os::fd::BorrowedFd;
 use std::os::unix::ffi::OsStrExt;
 
 /// Newest Landlock that this was written for; older kernels give what they have.
@@ -82,6 +87,34 @@ const READING_HERE: &[i64] = &[libc::SYS_poll];
 #[cfg(not(target_arch = "x86_64"))]
 const READING_HERE: &[i64] = &[];
 
+/// What writing takes besides.
+const WRITING: &[i64] = &[
+    libc::SYS_openat,
+    libc::SYS_openat2,
+    libc::SYS_pwrite64,
+    libc::SYS_ftruncate,
+    libc::SYS_mkdirat,
+    libc::SYS_mknodat,
+    libc::SYS_symlinkat,
+    libc::SYS_linkat,
+    libc::SYS_unlinkat,
+    libc::SYS_fchown,
+    libc::SYS_fchownat,
+    libc::SYS_fchmod,
+    libc::SYS_fchmodat,
+    libc::SYS_utimensat,
+    libc::SYS_setxattr,
+    libc::SYS_lsetxattr,
+    libc::SYS_fsetxattr,
+    libc::SYS_removexattr,
+    libc::SYS_lremovexattr,
+    libc::SYS_fremovexattr,
+];
+#[cfg(target_arch = "x86_64")]
+const WRITING_HERE: &[i64] = &[libc::SYS_chmod];
+#[cfg(not(target_arch = "x86_64"))]
+const WRITING_HERE: &[i64] = &[];
+
 /// Whether this process may read what its user may not.
 pub fn reads_all() -> bool {
     let wanted = CapabilitySet::DAC_READ_SEARCH;
@@ -114,6 +147,19 @@ pub fn to_read(roots: &[&[u8]], fences: &[Vec<u8>]) -> Result<(), String> {
     filter(reading_calls()?)
 }
 
+/// From now on this process writes only below `target`, an open directory. Call it before any thread is started.
+///
+/// Errors: as [`to_read`].
+pub fn to_write(target: BorrowedFd<'_>) -> Result<(), String> {
+    let owners = CapabilitySet::CHOWN | CapabilitySet::FOWNER | CapabilitySet::FSETID | CapabilitySet::SETFCAP;
+    let files = CapabilitySet::DAC_OVERRIDE | CapabilitySet::DAC_READ_SEARCH | CapabilitySet::MKNOD;
+    drop_capabilities(owners | files | CapabilitySet::LINUX_IMMUTABLE | CapabilitySet::SYS_ADMIN)?;
+    write_below(target)?;
+    let mut rules = reading_calls()?;
+    rules.extend(WRITING.iter().chain(WRITING_HERE).map(|call| (*call, Vec::new())));
+    filter(rules)
+}
+
 /// Keeps reading everything, not updating access times, and trusted attributes: whatever of it the process has.
 fn drop_capabilities(kept: CapabilitySet) -> Result<(), String> {
     let Ok(sets) = rustix::thread::capabilities(None) else { return Ok(()) };
@@ -142,6 +188,22 @@ fn read_below(roots: &[&[u8]]) -> Result<(), String> {
     }
     let status = ruleset.restrict_self().map_err(denied)?;
     let _: RulesetStatus = status.ruleset; // a kernel without Landlock: the fence alone holds
+    Ok(())
+}
+
+fn write_below(target: BorrowedFd<'_>) -> Result<(), String> {
+    let denied = |error: landlock::RulesetError| format!("Landlock: {error}");
+    // The first Landlock forbids hard links between directories altogether.
+    let ruleset = Ruleset::default().set_compatibility(CompatLevel::HardRequirement);
+    if ruleset.handle_access(AccessFs::Refer).is_err() {
+        return Ok(());
+    }
+    let all = AccessFs::from_all(LANDLOCK);
+    let allowed = all & !(AccessFs::Execute | AccessFs::MakeSock);
+    let ruleset = Ruleset::default().handle_access(all).and_then(Ruleset::create).map_err(denied)?;
+    let ruleset = ruleset.add_rule(PathBeneath::new(target, allowed)).map_err(denied)?;
+    let status = ruleset.restrict_self().map_err(denied)?;
+    let _: RulesetStatus = status.ruleset; // a kernel without Landlock: openat2 and the writer alone hold
     Ok(())
 }
 

@@ -33,13 +33,41 @@ impl Fence {
             // What is not there is outside too: or its absence would tell something.
             let inside = resolve_parent(source).filter(|path| self.read.iter().any(|root| is_below(root, path)));
             *source = inside.ok_or_else(|| {
-                let allowed: Vec<String> = self.read.iter().map(|path| path.escape_ascii().to_string()).collect();
-                let allowed = allowed.join(", ");
+                let allowed = shown(&self.read);
                 format!("this client does not allow to read \"{}\", only what is in {allowed}", source.escape_ascii())
             })?;
         }
         Ok(plan)
     }
+
+    /// The directory to restore into, with all links in its path resolved, if it lies inside: else why not. It may be
+    /// missing if the one above it is there.
+    pub fn narrow_target(&self, target: &[u8]) -> Result<Vec<u8>, String> {
+        if self.write.is_empty() {
+            return Err("this client does not allow to write anything (bork-agent serve --write DIR)".into());
+        }
+        let path = if target.starts_with(b"/") { target.to_vec() } else { absolute(target)? };
+        let resolved = resolve(&path).or_else(|missing| match std::fs::symlink_metadata(OsStr::from_bytes(&path)) {
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => resolve_parent(&path).ok_or(missing),
+            _ => Err(missing),
+        });
+        // What cannot be resolved is outside as well: or its absence would tell something.
+        let inside = resolved.as_ref().is_ok_and(|path| self.write.iter().any(|root| is_below(root, path)));
+        match resolved {
+            Ok(path) if inside => Ok(path),
+            Err(error) if self.write.iter().any(|root| root == b"/") => Err(error),
+            _ => Err(format!(
+                "this client does not allow to write to \"{}\", only to {}",
+                target.escape_ascii(),
+                shown(&self.write)
+            )),
+        }
+    }
+}
+
+/// Directories in a message.
+fn shown(paths: &[Vec<u8>]) -> String {
+    paths.iter().map(|path| path.escape_ascii().to_string()).collect::<Vec<_>>().join(", ")
 }
 
 fn resolve(path: &[u8]) -> Result<Vec<u8>, String> {
@@ -104,5 +132,25 @@ mod tests {
         assert!(!allows(&inside.join("missing/x")));
         assert!(!allows(Path::new("/")));
         assert!(fence.narrow(plan(b"no such thing")).is_err());
+    }
+
+    #[test]
+    fn a_target_stays_inside() {
+        let directory = tempfile::tempdir().expect("scratch");
+        let inside = directory.path().join("inside");
+        std::fs::create_dir_all(inside.join("a")).expect("made");
+        std::fs::create_dir_all(directory.path().join("inside2")).expect("made");
+        std::os::unix::fs::symlink(directory.path().join("inside2"), inside.join("out")).expect("linked");
+        std::os::unix::fs::symlink("/nowhere/at/all", inside.join("dangling")).expect("linked");
+        let bytes = |path: &Path| path.as_os_str().as_bytes().to_vec();
+        let fence = Fence::new(&[], &[bytes(&inside)]).expect("there");
+        let allows = |path: &str| fence.narrow_target(&bytes(&directory.path().join(path))).is_ok();
+        assert!(allows("inside") && allows("inside/a") && allows("inside/new") && allows("inside/a/../a"));
+        for outside in [".", "inside2", "inside/out", "inside/../inside2", "inside/dangling", "inside/no/such", "new"] {
+            assert!(!allows(outside), "{outside}");
+        }
+        assert!(fence.narrow_target(b"/").is_err() && fence.narrow_target(b"relative").is_err());
+        let nothing = Fence::new(&[bytes(&inside)], &[]).expect("there");
+        assert!(nothing.narrow_target(&bytes(&inside)).is_err(), "what may be read may not be written");
     }
 }

@@ -133,14 +133,14 @@ pub fn read_frame(source: &mut impl Read) -> io::Result<Option<(FrameKind, Vec<u
     Ok(Some((kind, body)))
 }
 
-/// Opens the body of a compressed frame: a leaf.
-pub fn open_body(body: &[u8]) -> Result<Vec<u8>, String> {
+/// Opens the body of a compressed frame, which may have so many bytes.
+pub fn open_body(body: &[u8], length_max: usize) -> Result<Vec<u8>, String> {
     let mut reader = Reader::new(body, "frame");
     let codec = reader.take(1).map(|tag| tag[0]).map_err(|error| error.to_string())?;
     let codec = Codec::from_byte(codec).map_err(|error| error.to_string())?;
     let length = take_varint(&mut reader).map_err(|error| error.to_string())?;
-    let length = usize::try_from(length).ok().filter(|length| *length <= SHORT_LENGTH_MAX);
-    let length = length.ok_or("a leaf is longer than 1 MiB")?;
+    let length = usize::try_from(length).ok().filter(|length| *length <= length_max);
+    let length = length.ok_or_else(|| format!("a frame is longer than {length_max} bytes"))?;
     let mut plain = vec![0; length];
     let payload = &body[reader.position()..];
     Decompressor::new().decompress(codec, payload, length, &mut plain).map_err(|error| error.to_string())?;
@@ -170,7 +170,7 @@ pub fn leaf_queue(link: &Arc<Link>) -> (LeafQueue, Leaves) {
 
 impl LeafQueue {
     fn push(&self, body: &[u8]) -> Result<(), String> {
-        let leaf = open_body(body)?;
+        let leaf = open_body(body, SHORT_LENGTH_MAX)?;
         // One leaf may be longer than the credit: the server sends it when nothing else is under way.
         let before = self.waiting.fetch_add(leaf.len(), Ordering::AcqRel);
         if before > 0 && before + leaf.len() > LEAF_CREDIT {

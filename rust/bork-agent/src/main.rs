@@ -1,8 +1,9 @@
 //! `bork-agent`: what `bork pull` and `bork push` run on the client.
 //!
-//! One static program with the source half of the engine: it walks, reads, cuts, names and compresses, and speaks the
-//! pull protocol (docs/protocol.md, "The agent") on standard input and output. It holds no key that opens anything,
-//! executes nothing, and opens no network connection.
+//! One static program with the source half of the engine, and the writing half of a restore: it walks, reads, cuts,
+//! names and compresses, or writes what it is sent below one directory. It speaks the pull protocol (docs/protocol.md,
+//! "The agent") on standard input and output. It holds no key that opens anything, executes nothing, and opens no
+//! network connection.
 
 mod arguments;
 mod backup;
@@ -11,6 +12,7 @@ mod fence;
 mod link;
 mod options;
 mod outbox;
+mod restore;
 mod serve;
 mod sink;
 

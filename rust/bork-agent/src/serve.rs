@@ -7,14 +7,18 @@ use crate::fence::Fence;
 use crate::link::{Link, greet, read_frame};
 use crate::options::names;
 use crate::outbox::Limits;
+use crate::restore::Restore;
+use bork_core::seam::Stop;
 use bork_format::item::Time;
-use bork_format::pull::{FrameKind, Hello, Plan, put_frame};
+use bork_format::pull::{FrameKind, Hello, Plan, RestorePlan, put_frame};
 use crossbeam_channel::bounded;
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use rustix::fs::{CWD, Mode, OFlags, ResolveFlags, mkdir, openat, openat2};
+use rustix::io::Errno;
 use rustix::time::{ClockId, clock_gettime};
 use std::fs::File;
 use std::io::{self, Read, Write};
-use std::os::fd::AsFd;
+use std::os::fd::{AsFd, OwnedFd};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -43,6 +47,14 @@ pub fn serve(arguments: &Arguments) -> Result<(), String> {
             let plan = plan.and_then(|plan| fence.narrow(plan));
             match plan {
                 Ok(plan) => backup(plan, &fence, arguments, input, output),
+                Err(text) => refuse(&mut output, text),
+            }
+        }
+        Some((FrameKind::RestorePlan, body)) => {
+            let plan = RestorePlan::decode(&body).map_err(|error| error.to_string());
+            let restore = plan.and_then(|plan| prepare_restore(&plan, &fence));
+            match restore {
+                Ok((restore, link)) => run_restore(restore, &link, arguments, input, output),
                 Err(text) => refuse(&mut output, text),
             }
         }
@@ -96,7 +108,7 @@ impl Read for Patient<'_> {
     }
 }
 
-fn backup(plan: Plan, fence: &Fence, arguments: &Arguments, mut input: File, mut output: File) -> Result<(), String> {
+fn backup(plan: Plan, fence: &Fence, arguments: &Arguments, mut input: File, output: File) -> Result<(), String> {
     let sources: Vec<&[u8]> = plan.roots.iter().map(|(source, _)| source.as_slice()).collect();
     let rate = [plan.rate, arguments.rate].into_iter().filter(|rate| *rate > 0).min().unwrap_or(0);
     let limits = Limits { rate, bytes: arguments.max_bytes, time: arguments.max_time };
@@ -108,8 +120,18 @@ fn backup(plan: Plan, fence: &Fence, arguments: &Arguments, mut input: File, mut
     let listener = Arc::clone(&link);
     // Not joined: it sits in a read until the server closes its end.
     std::thread::spawn(move || listen(&listener, &mut input, &mut queue));
-    let (writing, (done, written)) = (Arc::clone(&link), bounded(1));
-    // Not joined either: it sits in a write as long as the server reads nothing.
+    session(&link, output, limits, || backup.run(leaves, limits.time))
+}
+
+/// Does the work of a session while what it sends is written. Errors: why it ended early.
+fn session(
+    link: &Arc<Link>,
+    mut output: File,
+    limits: Limits,
+    work: impl FnOnce() -> Result<(), Stop>,
+) -> Result<(), String> {
+    let (writing, (done, written)) = (Arc::clone(link), bounded(1));
+    // Not joined: it sits in a write as long as the server reads nothing.
     std::thread::spawn(move || {
         let result = writing.outbox.write(&mut output, limits).map_err(|error| {
             let _ = writing.fail(format!("writing to the server: {error}"));
@@ -117,7 +139,7 @@ fn backup(plan: Plan, fence: &Fence, arguments: &Arguments, mut input: File, mut
         });
         let _ = done.send(result);
     });
-    match backup.run(leaves, limits.time) {
+    match work() {
         Ok(()) => {
             link.outbox.close();
             written.recv().unwrap_or_else(|_| Err("internal error: the writer panicked".into()))
@@ -145,6 +167,51 @@ fn watch(time: Duration) {
             std::process::exit(2);
         });
     }
+}
+
+/// Opens the target and gives up everything that a restore into it does not need.
+fn prepare_restore(plan: &RestorePlan, fence: &Fence) -> Result<(Restore, Arc<Link>), String> {
+    let path = fence.narrow_target(&plan.target)?;
+    let target = open_target(&path, plan.has("dry_run"))?;
+    let link = Arc::new(Link::default());
+    let copy = target.as_ref().map(|target| target.try_clone().map_err(|error| error.to_string())).transpose()?;
+    let restore = Restore::new(plan, copy, Arc::clone(&link))?;
+    match target {
+        Some(target) if !plan.has("dry_run") => confine::to_write(target.as_fd())?,
+        Some(_) => confine::to_read(&[&path], &fence.write)?,
+        None => confine::to_read(&[], &fence.write)?,
+    }
+    Ok((restore, link))
+}
+
+/// The target of a restore, which is made if only its last component is missing; nothing in a dry run of that.
+fn open_target(path: &[u8], dry_run: bool) -> Result<Option<OwnedFd>, String> {
+    let wrong = |error: Errno| format!("{}: {}", path.escape_ascii(), io::Error::from(error));
+    let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC | OFlags::NOFOLLOW;
+    let open = || match openat2(CWD, path, flags, Mode::empty(), ResolveFlags::NO_SYMLINKS) {
+        Err(Errno::NOSYS | Errno::PERM) => openat(CWD, path, flags, Mode::empty()),
+        result => result,
+    };
+    match open() {
+        Err(Errno::NOENT) if dry_run => Ok(None),
+        Err(Errno::NOENT) => {
+            mkdir(path, Mode::from_raw_mode(0o755)).map_err(wrong)?;
+            open().map(Some).map_err(wrong)
+        }
+        result => result.map(Some).map_err(wrong),
+    }
+}
+
+fn run_restore(
+    restore: Restore,
+    link: &Arc<Link>,
+    arguments: &Arguments,
+    mut input: File,
+    output: File,
+) -> Result<(), String> {
+    watch(arguments.max_time);
+    let limits = Limits { rate: arguments.rate, bytes: arguments.max_bytes, time: arguments.max_time };
+    session(link, output, limits, || restore.run(&mut input, limits.time))
 }
 
 fn listen(link: &Link, input: &mut impl Read, queue: &mut Option<crate::link::LeafQueue>) {

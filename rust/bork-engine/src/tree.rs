@@ -193,10 +193,7 @@ impl LeafStream {
     }
 }
 
-/// Whether `path` is `prefix` or lies below it.
-pub fn is_below(prefix: &[u8], path: &[u8]) -> bool {
-    prefix.is_empty() || path.strip_prefix(prefix).is_some_and(|rest| rest.is_empty() || rest.starts_with(b"/"))
-}
+pub use bork_core::writer::is_below;
 
 /// The leaves of the previous archive, read by a thread of its own a few leaves ahead of the walk.
 pub struct PreviousLeaves(Receiver<Arc<[u8]>>, Arc<AtomicUsize>);

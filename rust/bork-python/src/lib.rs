@@ -13,6 +13,7 @@ mod index;
 mod keys;
 mod plan;
 mod pull;
+mod push;
 mod read;
 mod recreate;
 
@@ -43,6 +44,8 @@ mod _native {
     use super::keys::{Keys, digest};
     #[pymodule_export]
     use super::pull::{PullEngine, decode_agent_hello};
+    #[pymodule_export]
+    use super::push::PushEngine;
     #[pymodule_export]
     use super::read::ReadEngine;
     #[pymodule_export]

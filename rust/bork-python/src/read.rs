@@ -54,14 +54,21 @@ impl ReadEngine {
 
 fn compile(dict: &Bound<'_, PyDict>) -> PyResult<ReadPlan> {
     let mut p = Plan::new(dict);
+    let plan = compile_plan(&mut p)?;
+    p.finish()?;
+    Ok(plan)
+}
+
+/// A plan, of a dict that may hold more.
+pub fn compile_plan(p: &mut Plan<'_, '_>) -> PyResult<ReadPlan> {
     let root = crate::id_from(&p.get::<Vec<u8>>("root")?, "root")?;
     let filter = ItemFilter { patterns: plan::matcher(p.get("patterns")?)?, paths: plan::selection(p.get("paths")?)? };
     let no = |p: &mut Plan<'_, '_>, key: &str| p.get::<bool>(key).map(|value| !value);
     let write = WriteOptions {
         numeric_ids: p.get("numeric_ids")?,
-        xattrs: no(&mut p, "noxattrs")?,
-        acls: no(&mut p, "noacls")?,
-        flags: no(&mut p, "noflags")?,
+        xattrs: no(p, "noxattrs")?,
+        acls: no(p, "noacls")?,
+        flags: no(p, "noflags")?,
     };
     let target: PathBuf = p.get("target")?;
     let (format, json_lines): (String, bool) = (p.get("format")?, p.get("json_lines")?);
@@ -80,19 +87,17 @@ fn compile(dict: &Bound<'_, PyDict>) -> PyResult<ReadPlan> {
         }
         other => return Err(plan::invalid(format!("unknown mode {other:?}"))),
     };
-    let plan = ReadPlan {
+    Ok(ReadPlan {
         threads: plan::threads(p.get("threads")?),
         root,
         filter,
         strip_components: p.get("strip_components")?,
         mode,
         write,
-        names: plan::names(&mut p)?,
+        names: plan::names(p)?,
         file_systems: p.get("file_systems")?,
         sparse: p.get("sparse")?,
-        lines: plan::lines(&mut p)?,
+        lines: plan::lines(p)?,
         need_total: p.get("need_total")?,
-    };
-    p.finish()?;
-    Ok(plan)
+    })
 }

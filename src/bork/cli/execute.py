@@ -240,6 +240,8 @@ def load(command: str) -> ModuleType:  # noqa: C901 (a table, in a form that the
             from bork.cli.commands import prune as module
         case "pull":
             from bork.cli.commands import pull as module
+        case "push":
+            from bork.cli.commands import push as module
         case "recreate":
             from bork.cli.commands import recreate as module
         case "rename":

@@ -260,6 +260,32 @@ class PullEngine:
         """(original size, compressed size, deduplicated size, files, current path)."""
     def cancel(self) -> None: ...
 
+@final
+class PushEngine:
+    """Restore an archive with an agent. Plan: that of a ReadEngine, whose mode does not matter; remote_target (bytes:
+    the directory on the other host), dry_run. Outcome keys: items, bytes, same, corrected, made, replaced (entries by
+    what became of them), content (bytes that were wanted).
+
+    Raises AgentFault for an agent that does not keep to docs/protocol.md, "The agent".
+    """
+
+    def __new__(cls, plan: dict[str, object], keys: Keys, index: ChunkIndex) -> Self: ...
+    def received(self, data: bytes) -> bool:
+        """Take bytes that the agent sent, in another thread; waits while the engine is busy. False: no more."""
+
+    def ended(self) -> None:
+        """The agent will send nothing more."""
+
+    def next_event(
+        self, timeout_s: float
+    ) -> StorePack | StoreIndex | Fetch | Lines | Data | Send | Problem | Done | None: ...
+    def stored(self, token: int) -> None: ...
+    def fetched(self, token: int, data: Sequence[bytes]) -> None: ...
+    def fetch_failed(self, token: int, message: str) -> None: ...
+    def progress(self) -> tuple[int, int, int, int, bytes]:
+        """(bytes done, bytes in all if need_total, 0, items done, current path)."""
+    def cancel(self) -> None: ...
+
 def decode_agent_hello(data: bytes) -> dict[str, object]:
     """What an agent says of itself: program, hostname, uid, reads_all, confinement, read, write, writes_all, clock_ns.
 

@@ -65,23 +65,11 @@ def run(access: Access, name: ArchiveName, options: ExtractOptions, events: Even
     with open_repository(access, sees=WHAT_IT_NEEDS) as opened:
         entry = find_archive(opened.repository, opened.keys, name)
         loaded = load_index(access, opened.repository, opened.keys, events, sight=opened.sight)
+        told = plan(access, entry, options)
         target = os.path.abspath(options.target)
-        plan = reading_plan(access, entry, _MODES[options.to], options.patterns, options.paths)
-        plan.update(
-            lines=None if options.lines is None else options.lines.plan(),
-            target=target,
-            strip_components=options.strip_components,
-            sparse=options.sparse,
-            numeric_ids=options.numeric_ids,
-            noflags=options.noflags,
-            noacls=options.noacls,
-            noxattrs=options.noxattrs,
-            need_total=options.progress,
-            file_systems=for_extract(),
-        )
         if options.foreign and not options.numeric_ids:
-            plan["names"] = names_of(os.fsencode(target), events)
-        engine = ReadEngine(plan, opened.keys, loaded.index)
+            told["names"] = names_of(os.fsencode(target), events)
+        engine = ReadEngine(told, opened.keys, loaded.index)
         counted = CountedProblems(events)
         outcome = drive(
             engine,
@@ -90,10 +78,33 @@ def run(access: Access, name: ArchiveName, options: ExtractOptions, events: Even
             progress=percent("extract"),
             met=lambda file_system: _tell(file_system, target, options, events),
         )
-        damaged = counted.counts.get("damaged", 0)
-        if damaged:
-            raise IntegrityError(f"{damaged} items of the archive {name} could not be read whole from the repository")
+        report_damage(name, counted)
         return ExtractOutcome(entry, outcome.number("items"))
+
+
+def plan(access: Access, entry: ArchiveEntry, options: ExtractOptions) -> dict[str, object]:
+    """What the engine is told."""
+    plan = reading_plan(access, entry, _MODES[options.to], options.patterns, options.paths)
+    plan.update(
+        lines=None if options.lines is None else options.lines.plan(),
+        target=os.path.abspath(options.target),
+        strip_components=options.strip_components,
+        sparse=options.sparse,
+        numeric_ids=options.numeric_ids,
+        noflags=options.noflags,
+        noacls=options.noacls,
+        noxattrs=options.noxattrs,
+        need_total=options.progress,
+        file_systems=for_extract(),
+    )
+    return plan
+
+
+def report_damage(name: ArchiveName, counted: CountedProblems) -> None:
+    """Raises: IntegrityError, if content could not be read from the repository."""
+    damaged = counted.counts.get("damaged", 0)
+    if damaged:
+        raise IntegrityError(f"{damaged} items of the archive {name} could not be read whole from the repository")
 
 
 def _tell(met: FileSystem, target: str, options: ExtractOptions, events: EventSink) -> None:

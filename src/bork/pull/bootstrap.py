@@ -13,7 +13,7 @@ from typing import NamedTuple
 ASK = b"BORK-SEND "  # what the shell says when it wants the agent; then the machine, and a line end
 
 # Where Bork is a Python package, `bork-agent` may be a name without a program behind it.
-_INSTALLED = 'p=$(command -v bork-agent) && "$p" --version >/dev/null 2>&1 && exec "$p" serve'
+_INSTALLED = 'p=$(command -v bork-agent) && "$p" --version >/dev/null 2>&1 && exec "$p" serve%OPTIONS%'
 _ABSENT = 'echo "bork-agent is not installed on this client" >&2; exit 127'
 # A file system may forbid programs (noexec), so each directory is tried with one that ends at once. The trap is for
 # shells that are ended, and for a connection that is cut: the agent removes itself as its first deed.
@@ -29,7 +29,7 @@ trap "rm -rf \"\$d\"" EXIT; trap "exit 1" HUP INT TERM PIPE
 echo "BORK-SEND $(uname -m)"
 head -c %LENGTH% | gzip -dc > "$d/agent"
 s=$(sha256sum "$d/agent") && [ "${s%% *}" = %DIGEST% ] || { echo "the agent did not arrive whole" >&2; exit 1; }
-exec "$d/agent" serve --remove-self
+exec "$d/agent" serve --remove-self%OPTIONS%
 """
 
 
@@ -53,12 +53,13 @@ def load(path: Path) -> Agent:
     return Agent(path.read_bytes(), hashlib.sha256(program.read_bytes()).hexdigest(), program.name.rsplit("-", 1)[1])
 
 
-def command(agent: Agent | None) -> str:
-    """The command line for the client's shell. ``agent``: what may be sent; None: nothing."""
+def command(agent: Agent | None, *, write: bool = False) -> str:
+    """The command line for the client's shell. ``agent``: what may be sent; None: nothing. ``write``: for a restore."""
     if agent is None:
         script = f"{_INSTALLED}; {_ABSENT}"
     else:
         sent = _SENT.replace("%LENGTH%", str(len(agent.data))).replace("%DIGEST%", agent.digest)
         script = f"{_INSTALLED}\n{sent}"
+    script = script.replace("%OPTIONS%", " --write /" if write else "")
     assert "'" not in script
     return f"exec sh -c '{script}'"

@@ -24,7 +24,7 @@ from bork.storage.remote.command import ssh_words
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from bork.core import PullEngine
+    from bork.core import PullEngine, PushEngine
     from bork.pull.bootstrap import Agent
     from bork.storage.remote.command import Server
 
@@ -63,8 +63,9 @@ class _OtherMachineError(Exception):
         self.machine = machine
 
 
-def connect(server: Server, rsh: str, say: Callable[[str], None], *, ship: bool = True) -> Line:
-    """A line to the agent of ``server``, which is sent if it has none and ``ship`` allows it.
+def connect(server: Server, rsh: str, say: Callable[[str], None], *, ship: bool = True, write: bool = False) -> Line:
+    """A line to the agent of ``server``, which is sent if it has none and ``ship`` allows it. ``write``: for a restore;
+    a forced command may forbid that all the same.
 
     Raises: RemoteFault and its kin.
     """
@@ -72,7 +73,7 @@ def connect(server: Server, rsh: str, say: Callable[[str], None], *, ship: bool 
     # Of this machine's kind, since that is what most clients are. Only the client knows what it is.
     path = found.get(os.uname().machine) or next(iter(found.values()), None)
     try:
-        return Line(server, rsh, say, None if path is None else bootstrap.load(path))
+        return Line(server, rsh, say, None if path is None else bootstrap.load(path), write=write)
     except _OtherMachineError as other:
         if other.machine not in found:
             raise AgentFault(
@@ -81,7 +82,7 @@ def connect(server: Server, rsh: str, say: Callable[[str], None], *, ship: bool 
             ) from None
         agent = bootstrap.load(found[other.machine])
     try:
-        return Line(server, rsh, say, agent)
+        return Line(server, rsh, say, agent, write=write)
     except _OtherMachineError:
         raise AgentFault(f"{server.host} says that it is one machine, and then another") from None
 
@@ -89,12 +90,14 @@ def connect(server: Server, rsh: str, say: Callable[[str], None], *, ship: bool 
 class Line:
     """Starts the agent. Raises: RemoteFault and its kin, here and in every method."""
 
-    def __init__(self, server: Server, rsh: str, say: Callable[[str], None], agent: Agent | None) -> None:
+    def __init__(
+        self, server: Server, rsh: str, say: Callable[[str], None], agent: Agent | None, *, write: bool = False
+    ) -> None:
         self._host = server.host
         words = ssh_words(server, rsh)
         if os.path.basename(words[0]) == "ssh":
             words[1:1] = _SSH_OPTIONS
-        self._child = Child([*words, bootstrap.command(agent)], say)
+        self._child = Child([*words, bootstrap.command(agent, write=write)], say)
         self._buffer = bytearray()
         self._heard = time.monotonic()
         self._deadline = self._heard + SILENCE_S  # of the handshake
@@ -182,13 +185,13 @@ class Line:
                 self.fail()
             deadline = time.monotonic() + SILENCE_S
 
-    def feed(self, engine: PullEngine) -> threading.Thread:
+    def feed(self, engine: PullEngine | PushEngine) -> threading.Thread:
         """Start to hand what arrives to the engine, in a thread that ends with the line or the engine."""
         thread = threading.Thread(target=self._feed, args=(engine,), name="line", daemon=True)
         thread.start()
         return thread
 
-    def _feed(self, engine: PullEngine) -> None:
+    def _feed(self, engine: PullEngine | PushEngine) -> None:
         data = bytes(self._buffer)
         self._buffer.clear()
         try:

@@ -17,7 +17,7 @@ from bork.pull.line import printable
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-    from bork.core import ChunkIndex, Event, Keys
+    from bork.core import ChunkIndex, Event, Keys, PushEngine
     from bork.operations.access import Access
     from bork.operations.create import CreateOptions, CreateOutcome
     from bork.operations.drive import Counters
@@ -114,9 +114,9 @@ def _clock_behind_ns(hello: Hello, events: EventSink) -> int:
 
 
 class AgentEngine:
-    """A pull engine with its line: what it wants sent is sent here, so that its driver need not know of it."""
+    """A pull or push engine with its line: what it wants sent is sent here, so that its driver need not know of it."""
 
-    def __init__(self, engine: PullEngine, line: Line) -> None:
+    def __init__(self, engine: PullEngine | PushEngine, line: Line) -> None:
         self._engine, self._line = engine, line
         line.heard()
         line.feed(engine)
@@ -149,7 +149,11 @@ class AgentEngine:
 
 def allows(hello: Hello) -> str:
     """One line about an agent, for a person."""
-    shown = [printable(path[:PATH_SHOWN]) for path in hello.read[:PATHS_SHOWN]]
-    shown += ["..."] * (len(hello.read) > PATHS_SHOWN)
-    reads = ", ".join(shown) or "everything that its user can read"
-    return f"agent {hello.program} on {hello.hostname}, uid {hello.uid}, reads {reads}"
+    reads = _shown(hello.read) or "everything that its user can read"
+    writes = f", writes {_shown(hello.write)}" if hello.write else ""
+    return f"agent {hello.program} on {hello.hostname}, uid {hello.uid}, reads {reads}{writes}"
+
+
+def _shown(paths: Sequence[bytes]) -> str:
+    shown = [printable(path[:PATH_SHOWN]) for path in paths[:PATHS_SHOWN]]
+    return ", ".join(shown + ["..."] * (len(paths) > PATHS_SHOWN))

@@ -86,10 +86,7 @@ pub(super) fn apply(context: &Context, handle: &Handle<'_>, item: &Item, leftove
 /// the owner is another than in the archive, and without set-gid for another group, or the program would run with
 /// rights that nobody gave it.
 fn set_owner(context: &Context, handle: &Handle<'_>, item: &Item, stat: &mut Stat, problems: &mut Vec<Problem>) -> u32 {
-    let (uid, gid) = context.with_names(|names| match names {
-        Some(names) => (names.user_id(&item.user).unwrap_or(item.uid), names.group_id(&item.group).unwrap_or(item.gid)),
-        None => (item.uid, item.gid),
-    });
+    let (uid, gid) = wanted_owner(context, item);
     let may_set_group = context.privileged || context.groups.contains(&gid);
     let new_uid = (context.privileged && uid != stat.uid).then_some(uid);
     let new_gid = (may_set_group && gid != stat.gid).then_some(gid);
@@ -118,6 +115,14 @@ fn set_owner(context: &Context, handle: &Handle<'_>, item: &Item, stat: &mut Sta
         problems.push(Problem::new(ProblemKind::Metadata, message));
     }
     mode
+}
+
+/// Who an item belongs to on this machine.
+pub(super) fn wanted_owner(context: &Context, item: &Item) -> (u32, u32) {
+    context.with_names(|names| match names {
+        Some(names) => (names.user_id(&item.user).unwrap_or(item.uid), names.group_id(&item.group).unwrap_or(item.gid)),
+        None => (item.uid, item.gid),
+    })
 }
 
 fn set_xattrs(handle: &Handle<'_>, item: &Item, problems: &mut Vec<Problem>) {

@@ -1,7 +1,6 @@
 //! Directories as open descriptors that finish themselves.
 
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
-use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
@@ -102,15 +101,9 @@ impl Directory {
         }
     }
 
-    pub(super) fn open_root(
-        writer: &Writer,
-        path: &Path,
-        item: Option<(&[u8], Item)>,
-    ) -> Result<Arc<Directory>, Problem> {
+    /// The root of a restore. `fd`: the target, open for reading.
+    pub(super) fn root(writer: &Writer, fd: OwnedFd, item: Option<(&[u8], Item)>) -> Result<Arc<Directory>, Problem> {
         check_is_directory(item.as_ref())?;
-        let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
-        let fd = rustix::fs::open(path, flags, Mode::empty())
-            .map_err(|error| Problem::from_io("open target directory", error))?;
         let (path, item) = item.map_or_else(Default::default, |(path, item)| (path.to_vec(), Some(Box::new(item))));
         let mut root = Directory::new(&writer.0, fd, (path, true, 0), None);
         root.item = item;

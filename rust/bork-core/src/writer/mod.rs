@@ -16,17 +16,20 @@
 mod attributes;
 mod directory;
 mod entries;
+mod existing;
 mod links;
+mod places;
 mod special;
 
 use std::collections::HashMap;
+use std::os::fd::{BorrowedFd, OwnedFd};
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, Once, PoisonError};
 use std::time::Duration;
 
 use bork_format::item::{Item, Time};
-use rustix::fs::Mode;
+use rustix::fs::{Mode, OFlags};
 use rustix::thread::{CapabilitySet, UnshareFlags};
 use rustix::time::{ClockId, clock_gettime};
 
@@ -35,7 +38,9 @@ use crate::metadata::NameCache;
 use crate::problem::{Problem, ProblemKind, printable};
 pub use directory::Directory;
 pub use entries::set_length;
+pub use existing::Existing;
 use links::LinkAttributes;
+pub use places::{Place, Places, Spot, is_below, refuse};
 
 /// Which attributes to restore. The default is all of them, with ids by name.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -121,6 +126,11 @@ impl Writer {
         self.0.privileged
     }
 
+    /// Which attributes are restored.
+    pub fn options(&self) -> Options {
+        self.0.options
+    }
+
     /// How many directories are open: each has a descriptor.
     pub fn open_directories(&self) -> usize {
         self.0.open_directories.load(Ordering::Relaxed)
@@ -132,7 +142,15 @@ impl Writer {
     /// # Errors
     /// The path cannot be opened as a directory.
     pub fn open_root(&self, path: &Path) -> Result<Arc<Directory>, Problem> {
-        Directory::open_root(self, path, None)
+        self.root_at(open_target(rustix::fs::CWD, path)?)
+    }
+
+    /// As [`Writer::open_root`], for a directory that is open for reading already.
+    ///
+    /// # Errors
+    /// It cannot be asked for its attributes.
+    pub fn root_at(&self, target: OwnedFd) -> Result<Arc<Directory>, Problem> {
+        Directory::root(self, target, None)
     }
 
     /// As [`Writer::open_root`], and the directory gets the attributes of `item` at the end, as any other.
@@ -140,7 +158,17 @@ impl Writer {
     /// # Errors
     /// The path cannot be opened as a directory, or the item is none.
     pub fn restore_root(&self, path: &Path, item_path: &[u8], item: Item) -> Result<Arc<Directory>, Problem> {
-        Directory::open_root(self, path, Some((item_path, item)))
+        Directory::root(self, open_target(rustix::fs::CWD, path)?, Some((item_path, item)))
+    }
+
+    /// The same directory that is a root already, whatever its path leads to by now, gets the attributes of `item`.
+    pub(super) fn restore_root_again(
+        &self,
+        root: &Directory,
+        path: &[u8],
+        item: Item,
+    ) -> Result<Arc<Directory>, Problem> {
+        Directory::root(self, open_target(root.fd(), Path::new("."))?, Some((path, item)))
     }
 
     /// Takes the problems met so far with attributes, each with the path of its entry. Call it now and then: they
@@ -200,6 +228,11 @@ pub fn prepare_thread() -> bool {
     }
     rustix::process::umask(Mode::empty());
     true
+}
+
+fn open_target(at: BorrowedFd<'_>, path: &Path) -> Result<OwnedFd, Problem> {
+    let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
+    rustix::fs::openat(at, path, flags, Mode::empty()).map_err(|error| Problem::from_io("open target directory", error))
 }
 
 fn clock(id: ClockId) -> Time {

@@ -8,8 +8,8 @@
 use super::Checking;
 use crate::error::EngineError;
 use crate::objects::{ObjectReader, hex};
-use crate::read::places::refuse;
 use bork_core::seam::Stop;
+use bork_core::writer::refuse;
 use bork_format::Id;
 use bork_format::item::{Content, Item, Slice, decode_list};
 use bork_format::node::{INNER, LeafReader, compare, decode_inner};

@@ -95,11 +95,16 @@ pub fn send_frame(port: &Port, kind: FrameKind, body: &[u8]) -> Result<(), Stop>
 pub fn close_body(plain: &[u8]) -> Result<Vec<u8>, EngineError> {
     let mut compressor =
         Compressor::new(FRAME_COMPRESSION).map_err(|error| EngineError::Internal(error.to_string()))?;
+    Ok(put_body(&mut compressor, plain))
+}
+
+/// The same with a compressor that is there already.
+pub fn put_body(compressor: &mut Compressor, plain: &[u8]) -> Vec<u8> {
     let (mut body, mut payload) = (Vec::new(), Vec::with_capacity(plain.len() / 2));
     body.push(compressor.compress(plain, &mut payload) as u8);
     put_varint(&mut body, plain.len() as u64);
     body.extend_from_slice(&payload);
-    Ok(body)
+    body
 }
 
 /// Opens the body of a compressed frame, which has at most `length_max` plain bytes.

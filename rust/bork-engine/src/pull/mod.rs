@@ -11,10 +11,10 @@
 //! Memory: as in a local backup, plus the frames between the threads.
 
 mod known;
-mod line;
+pub(crate) mod line;
 mod previous;
 mod receive;
-mod resolve;
+pub(crate) mod resolve;
 
 use crate::collect::{Collector, LastCheck, guard};
 use crate::error::EngineError;

@@ -21,7 +21,7 @@ use bork_core::source::{BodyBytes, Status, UnitResult};
 use bork_format::Id;
 use bork_format::item::{Content, Item, Link, Slice};
 use bork_format::node::{check_path, compare};
-use bork_format::pull::{Entry, PLAIN_LENGTH_MAX, UNIT_ITEMS_MAX, Unit, reference_of};
+use bork_format::pull::{Entry, PLAIN_LENGTH_MAX, Problem as WireProblem, UNIT_ITEMS_MAX, Unit, reference_of};
 use crossbeam_channel::{Receiver, RecvTimeoutError, Sender};
 use std::cmp::Ordering;
 use std::collections::HashSet;
@@ -193,10 +193,7 @@ impl Resolver {
         let link = |linked: bool| linked.then_some(Link { group: 0, count: 0 });
         let statuses = unit.statuses.into_iter();
         let statuses = statuses.map(|s| Status { letter: s.letter, path: s.path, link: link(s.linked) }).collect();
-        let problems = unit.problems.into_iter().map(|problem| {
-            (problem.path, Problem::new(KINDS[problem.kind.min(KINDS.len() - 1)], words(&problem.message)))
-        });
-        let problems = problems.collect();
+        let problems = unit.problems.into_iter().map(problem_of).collect();
         Ok(UnitResult { sequence, items, statuses, links: unit.links, problems, files: unit.files, met: Vec::new() })
     }
 
@@ -279,6 +276,11 @@ impl Resolver {
 /// Each slice must be a hole, or a chunk that this session may refer to.
 pub fn check_slices(slices: &[Slice], references: &References, half: &Half) -> Result<(), EngineError> {
     slices.iter().filter(|slice| !slice.is_hole()).try_for_each(|slice| references.slice(&slice.id, half))
+}
+
+/// A problem of a client, with its path.
+pub fn problem_of(problem: WireProblem) -> (Vec<u8>, Problem) {
+    (problem.path, Problem::new(KINDS[problem.kind.min(KINDS.len() - 1)], words(&problem.message)))
 }
 
 /// Words of a client, without what would steer a terminal.

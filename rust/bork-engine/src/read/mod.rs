@@ -9,7 +9,7 @@ mod extract;
 mod items;
 mod lines;
 mod list;
-pub(crate) mod places;
+mod push;
 mod restore;
 mod stdout;
 mod stream;
@@ -32,6 +32,7 @@ use std::thread::JoinHandle;
 
 pub use crate::tar::Format as TarFormat;
 pub use list::ListFormat;
+pub use push::{PushEngine, PushMode};
 pub use stream::shown;
 
 /// What happens to the items.
@@ -46,6 +47,8 @@ pub enum Mode {
     Tar(TarFormat),
     /// They are listed.
     List(ListFormat),
+    /// They are restored by an agent.
+    Push(PushMode),
 }
 
 /// What is to be read, and how.
@@ -105,7 +108,11 @@ pub struct ReadEngine {
 impl ReadEngine {
     /// Starts the threads.
     pub fn start(plan: ReadPlan, keys: Arc<Keys>, index: Arc<ChunkIndex>) -> Result<Self, EngineError> {
-        let port = Port::new();
+        Self::launch(plan, Port::new(), keys, index)
+    }
+
+    /// The same with a port that others know already.
+    fn launch(plan: ReadPlan, port: Arc<Port>, keys: Arc<Keys>, index: Arc<ChunkIndex>) -> Result<Self, EngineError> {
         let reading = Arc::new(Reading {
             plan,
             keys,
@@ -152,19 +159,22 @@ fn coordinate(reading: &Arc<Reading>) -> Result<(), Stop> {
     if reading.plan.need_total {
         items::measure(reading)?;
     }
+    let mut counts = Vec::new();
     match &reading.plan.mode {
         Mode::Extract(target) => extract::run(reading, Some(target))?,
         Mode::DryRun => extract::run(reading, None)?,
         Mode::Stdout => stdout::run(reading)?,
         Mode::Tar(format) => tar::run(reading, *format)?,
         Mode::List(format) => list::run(reading, format)?,
+        Mode::Push(mode) => counts = push::run(reading, mode)?.numbers(),
     }
     for pattern in reading.plan.filter.paths.never_matched() {
         reading.port.emit(crate::port::Event::Problem("never_matched", pattern, String::new()))?;
     }
     let items = reading.items.load(Ordering::Relaxed);
     let done = reading.done.load(Ordering::Relaxed);
-    let outcome = Outcome { root: None, numbers: vec![("items", items), ("bytes", done)] };
+    counts.extend([("items", items), ("bytes", done)]);
+    let outcome = Outcome { root: None, numbers: counts };
     reading.port.emit(crate::port::Event::Done(outcome))
 }
 

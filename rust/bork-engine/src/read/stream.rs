@@ -1,19 +1,20 @@
-//! Content in the order of the items, as one stream of bytes for the driver.
+//! Content in the order of the items, as one stream.
 //!
 //! ```text
 //! coordinator --batches--> (fetch) --objects--> workers (open, decompress, verify)
-//!      +------------------ batches in order ------------> emitter --Data--> driver
+//!      +------------------ batches in order ------------> emitter --> driver
 //! ```
 //!
 //! A batch is a part of the stream with all objects that it needs; while one is emitted the next is opened, and the
 //! one behind it fetched. Memory: four batches.
 
 use super::Reading;
+use super::items::object_reader;
 use crate::error::EngineError;
 use crate::index::Location;
 use crate::objects::{FetchPlan, Seals, hex, locate, missing, short};
 use crate::pack::open_object;
-use crate::port::{Bytes, Event, PendingFetch, guard, send};
+use crate::port::{Bytes, PendingFetch, guard, send};
 use crate::seal::FileSeal;
 use bork_core::compress::Decompressor;
 use bork_core::seam::Stop;
@@ -22,6 +23,7 @@ use bork_format::Id;
 use bork_format::item::Slice;
 use crossbeam_channel::{Receiver, Sender, bounded};
 use std::collections::HashMap;
+use std::ops::Range;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Condvar, Mutex, OnceLock};
 use std::thread::JoinHandle;
@@ -31,10 +33,18 @@ use std::time::Duration;
 const STORED_LENGTH: u64 = 4 << 20;
 const PLAIN_LENGTH: u64 = 8 << 20;
 const PARTS: usize = 8192;
-/// Length of the pieces that the driver gets. Unit: bytes.
-const PIECE_LENGTH: usize = 1 << 20;
-/// Pieces end one byte before a multiple of this, until the stream is complete: see [`Emitter::take_piece`].
-const UNIT: u64 = 512;
+
+/// What the stream becomes, part by part.
+pub trait Emit: Send + 'static {
+    /// Bytes that were appended as such.
+    fn own(&mut self, bytes: &[u8]) -> Result<(), Stop>;
+    /// Bytes of a slice.
+    fn content(&mut self, bytes: &[u8]) -> Result<(), Stop>;
+    /// A slice that cannot be read, and who wanted its object first. An error ends the run.
+    fn lost(&mut self, path: &[u8], error: &EngineError) -> Result<(), Stop>;
+    /// Nothing more comes.
+    fn finish(&mut self) -> Result<(), Stop>;
+}
 
 /// One chunk of an object that is needed whole, because only then it can be verified.
 struct Chunk {
@@ -67,10 +77,16 @@ struct Batch {
     plain: u64,
 }
 
+/// An open object: its plaintext, and which bytes of it are not what they should be.
+struct Plain {
+    bytes: Vec<u8>,
+    lost: Vec<(Range<usize>, EngineError)>,
+}
+
 /// A batch whose objects are being opened.
 struct Opening {
     batch: Batch,
-    plains: Vec<OnceLock<Result<Vec<u8>, EngineError>>>,
+    plains: Vec<OnceLock<Plain>>,
     left: AtomicUsize,
     done: (Mutex<()>, Condvar),
 }
@@ -78,6 +94,11 @@ struct Opening {
 struct Task {
     opening: Arc<Opening>,
     number: usize,
+    fetched: Result<Fetched, EngineError>,
+}
+
+/// Where an object begins in the bytes that were read, and the key of its pack.
+struct Fetched {
     bytes: Bytes,
     at: usize,
     seal: Arc<FileSeal>,
@@ -92,6 +113,8 @@ struct Pending {
 /// Takes the stream apart into batches.
 pub struct Stream {
     reading: Arc<Reading>,
+    /// What is lost is told to the emitter, and does not end the run.
+    goes_on: bool,
     seals: Seals,
     batch: Batch,
     pending: Option<Pending>,
@@ -101,12 +124,13 @@ pub struct Stream {
 }
 
 impl Stream {
-    /// Starts the threads.
-    pub fn start(reading: &Arc<Reading>) -> Result<Self, Stop> {
+    /// Starts the threads. A stream that `goes_on` leaves it to `emit` what becomes of what cannot be read.
+    pub fn start(reading: &Arc<Reading>, emit: impl Emit, goes_on: bool) -> Result<Self, Stop> {
         let (tasks, task_queue) = bounded(2 * reading.plan.threads.max(1));
         let (openings, opening_queue) = bounded(1);
         let mut stream = Stream {
             reading: Arc::clone(reading),
+            goes_on,
             seals: Seals::default(),
             batch: Batch::default(),
             pending: None,
@@ -116,12 +140,10 @@ impl Stream {
         };
         for number in 0..reading.plan.threads.max(1) {
             let (shared, queue) = (Arc::clone(reading), task_queue.clone());
-            stream.spawn(format!("worker {number}"), move || work(&shared, &queue))?;
+            stream.spawn(format!("worker {number}"), move || work(&shared, &queue, goes_on))?;
         }
         let shared = Arc::clone(reading);
-        stream.spawn("emitter".into(), move || {
-            Emitter { reading: shared, out: Vec::new(), emitted: 0 }.run(&opening_queue)
-        })?;
+        stream.spawn("emitter".into(), move || Emitter { reading: shared, emit }.run(&opening_queue))?;
         Ok(stream)
     }
 
@@ -182,14 +204,27 @@ impl Stream {
         self.open(previous)
     }
 
+    /// Hands over all that was appended, without waiting until it is long enough.
+    pub fn flush(&mut self) -> Result<(), Stop> {
+        if !self.batch.parts.is_empty() {
+            self.close()?;
+        }
+        let pending = self.pending.take();
+        self.open(pending)
+    }
+
     fn open(&mut self, pending: Option<Pending>) -> Result<(), Stop> {
         let Some(Pending { batch, plan, fetch }) = pending else { return Ok(()) };
-        let port = &self.reading.port;
-        let answer = match fetch.wait(port)? {
-            Ok(answer) => answer,
-            Err(message) => return Err(self.find_fault(&batch, &message)?),
+        let port = Arc::clone(&self.reading.port);
+        let fetched = match fetch.wait(&port)? {
+            Ok(answer) => match plan.learn(&answer, &self.reading.keys, &self.seals) {
+                Ok(()) => plan.parts.iter().zip(&batch.wanted).map(|(part, w)| self.part(&answer, part, w)).collect(),
+                Err(error) if !self.goes_on => return Err(port.fail(error)),
+                Err(_) => self.one_by_one(&batch)?,
+            },
+            Err(message) if !self.goes_on => return Err(self.find_fault(&batch, &message)?),
+            Err(_) => self.one_by_one(&batch)?,
         };
-        plan.learn(&answer, &self.reading.keys, &self.seals).map_err(|error| port.fail(error))?;
         let opening = Arc::new(Opening {
             plains: batch.wanted.iter().map(|_| OnceLock::new()).collect(),
             left: AtomicUsize::new(batch.wanted.len()),
@@ -197,13 +232,29 @@ impl Stream {
             batch,
         });
         let (Some(tasks), Some(openings)) = (&self.tasks, &self.openings) else { return Err(Stop) };
-        for (number, (wanted, part)) in opening.batch.wanted.iter().zip(&plan.parts).enumerate() {
-            let seal = self.seals.get(&wanted.location.pack);
-            let seal = seal.ok_or_else(|| port.fail(EngineError::Internal("no seal".into())))?;
-            let bytes = Arc::clone(&answer[part.range]);
-            send(tasks, Task { opening: Arc::clone(&opening), number, bytes, at: part.at, seal }, port)?;
+        for (number, fetched) in fetched.into_iter().enumerate() {
+            send(tasks, Task { opening: Arc::clone(&opening), number, fetched }, &port)?;
         }
-        send(openings, opening, port)
+        send(openings, opening, &port)
+    }
+
+    fn part(&self, answer: &[Bytes], part: &crate::objects::Part, wanted: &Wanted) -> Result<Fetched, EngineError> {
+        let seal = self.seals.get(&wanted.location.pack).ok_or_else(|| EngineError::Internal("no seal".into()))?;
+        Ok(Fetched { bytes: Arc::clone(&answer[part.range]), at: part.at, seal })
+    }
+
+    /// Part of a batch cannot be read: finds out which part.
+    fn one_by_one(&self, batch: &Batch) -> Result<Vec<Result<Fetched, EngineError>>, Stop> {
+        let mut fetched = Vec::with_capacity(batch.wanted.len());
+        for wanted in &batch.wanted {
+            let plan = FetchPlan::new(std::slice::from_ref(&wanted.location), &self.seals);
+            let answer = self.reading.port.fetch(plan.ranges.clone())?.map_err(EngineError::Storage);
+            fetched.push(answer.and_then(|answer| {
+                plan.learn(&answer, &self.reading.keys, &self.seals)?;
+                self.part(&answer, &plan.parts[0], wanted)
+            }));
+        }
+        Ok(fetched)
     }
 
     /// A batch could not be fetched: ends the run with the name of the first item that this concerns.
@@ -253,18 +304,25 @@ pub fn shown(path: &[u8]) -> String {
 }
 
 /// Opens objects until there are no more.
-fn work(reading: &Reading, tasks: &Receiver<Task>) -> Result<(), Stop> {
+fn work(reading: &Reading, tasks: &Receiver<Task>, goes_on: bool) -> Result<(), Stop> {
     let mut decompressor = Decompressor::new();
     let mut sealed = Vec::new();
     while let Ok(task) = tasks.recv() {
         if reading.port.is_stopped() {
             return Err(Stop);
         }
-        let opened = open(reading, &task, &mut sealed, &mut decompressor);
-        let _ = task.opening.plains[task.number].set(opened);
-        if task.opening.left.fetch_sub(1, Ordering::AcqRel) == 1 {
-            let _held = task.opening.done.0.lock().expect("no holder panics");
-            task.opening.done.1.notify_all();
+        let Task { opening, number, fetched } = task;
+        let wanted = &opening.batch.wanted[number];
+        let opened = fetched.and_then(|fetched| open(reading, wanted, &fetched, &mut sealed, &mut decompressor));
+        let plain = match opened {
+            Ok(bytes) => Plain { bytes, lost: Vec::new() },
+            Err(error) if goes_on => other_copies(reading, wanted, &error),
+            Err(error) => Plain { bytes: Vec::new(), lost: vec![(0..usize::MAX, error)] },
+        };
+        let _ = opening.plains[number].set(plain);
+        if opening.left.fetch_sub(1, Ordering::AcqRel) == 1 {
+            let _held = opening.done.0.lock().expect("no holder panics");
+            opening.done.1.notify_all();
         }
     }
     Ok(())
@@ -272,17 +330,17 @@ fn work(reading: &Reading, tasks: &Receiver<Task>) -> Result<(), Stop> {
 
 fn open(
     reading: &Reading,
-    task: &Task,
+    wanted: &Wanted,
+    fetched: &Fetched,
     sealed: &mut Vec<u8>,
     decompressor: &mut Decompressor,
 ) -> Result<Vec<u8>, EngineError> {
-    let wanted = &task.opening.batch.wanted[task.number];
     let location = &wanted.location;
-    let stored = (*task.bytes).as_ref().get(task.at..task.at + location.record.stored as usize);
+    let stored = (*fetched.bytes).as_ref().get(fetched.at..fetched.at + location.record.stored as usize);
     sealed.clear();
     sealed.extend_from_slice(stored.ok_or_else(|| short(location))?);
     let mut plain = vec![0; location.record.plain as usize];
-    open_object(&task.seal, location.object_index, &location.record, sealed, decompressor, &mut plain)
+    open_object(&fetched.seal, location.object_index, &location.record, sealed, decompressor, &mut plain)
         .map_err(|error| locate(error, location))?;
     for chunk in &wanted.chunks {
         let damaged = |why| locate(EngineError::damaged(format!("chunk {}", hex(&chunk.id)), why), location);
@@ -294,24 +352,36 @@ fn open(
     Ok(plain)
 }
 
-/// Puts the parts together and hands them to the driver.
-struct Emitter {
-    reading: Arc<Reading>,
-    out: Vec<u8>,
-    emitted: u64,
+/// An object cannot be read: each of its chunks is read from another pack, if there is one.
+fn other_copies(reading: &Reading, wanted: &Wanted, error: &EngineError) -> Plain {
+    let mut plain = Plain { bytes: vec![0; wanted.location.record.plain as usize], lost: Vec::new() };
+    let mut reader = object_reader(reading);
+    for chunk in &wanted.chunks {
+        let range = chunk.start..chunk.start + chunk.length;
+        reading.index.mark_damaged(std::iter::once(chunk.id), &wanted.location.pack);
+        let copy = if reading.index.is_damaged(&chunk.id) { None } else { reader.read(&chunk.id).ok() };
+        match (copy, plain.bytes.get_mut(range.clone())) {
+            (Some(copy), Some(place)) if copy.len() == chunk.length => place.copy_from_slice(&copy),
+            _ => plain.lost.push((range, error.clone())),
+        }
+    }
+    plain
 }
 
-impl Emitter {
+/// Puts the parts together.
+struct Emitter<E> {
+    reading: Arc<Reading>,
+    emit: E,
+}
+
+impl<E: Emit> Emitter<E> {
     fn run(mut self, openings: &Receiver<Arc<Opening>>) -> Result<(), Stop> {
         while let Ok(opening) = openings.recv() {
             self.wait(&opening)?;
             self.batch(&opening)?;
         }
         // The coordinator hangs up after its last batch, and when it fails; then nothing may follow.
-        if self.reading.port.is_stopped() {
-            return Err(Stop);
-        }
-        self.reading.port.emit(Event::Data(std::mem::take(&mut self.out)))
+        if self.reading.port.is_stopped() { Err(Stop) } else { self.emit.finish() }
     }
 
     fn wait(&self, opening: &Opening) -> Result<(), Stop> {
@@ -331,43 +401,24 @@ impl Emitter {
         for part in &batch.parts {
             match part {
                 Part::Own(length) => {
-                    self.out.extend_from_slice(&batch.own[own..own + length]);
+                    self.emit.own(&batch.own[own..own + length])?;
                     own += length;
                 }
                 Part::Object(number, start, length) => {
-                    let plain = match opening.plains[*number].get() {
-                        Some(Ok(plain)) => plain,
-                        Some(Err(error)) => return Err(self.fail(&batch.wanted[*number].path, error)),
-                        None => {
-                            return Err(self.reading.port.fail(EngineError::Internal("an object is not open".into())));
-                        }
+                    let Some(plain) = opening.plains[*number].get() else {
+                        return Err(self.reading.port.fail(EngineError::Internal("an object is not open".into())));
                     };
-                    // The lengths were compared with the index, and the index with the object.
-                    self.out.extend_from_slice(&plain[*start..*start + *length]);
-                    self.reading.done.fetch_add(*length as u64, Ordering::Relaxed);
+                    match plain.lost.iter().find(|(range, _)| range.contains(start)) {
+                        Some((_, error)) => self.emit.lost(&batch.wanted[*number].path, error)?,
+                        None => {
+                            // The lengths were compared with the index, and the index with the object.
+                            self.emit.content(&plain.bytes[*start..*start + *length])?;
+                            self.reading.done.fetch_add(*length as u64, Ordering::Relaxed);
+                        }
+                    }
                 }
             }
-            self.take_piece()?;
         }
         Ok(())
-    }
-
-    /// Hands over what is long enough. One byte of the last block always stays back, so that a stream that ends early,
-    /// for whatever reason, ends inside a block: no program takes that for an end. The first piece is short, so that all
-    /// others begin inside a block, too: when the driver dies while it writes one, the pipe has taken whole pages of it.
-    fn take_piece(&mut self) -> Result<(), Stop> {
-        let is_first = self.emitted == 0;
-        if self.out.len() < if is_first { UNIT as usize } else { PIECE_LENGTH } {
-            return Ok(());
-        }
-        let end = if is_first { UNIT } else { (self.emitted + self.out.len() as u64) / UNIT * UNIT } - 1;
-        let rest = self.out.split_off((end - self.emitted) as usize);
-        let piece = std::mem::replace(&mut self.out, rest);
-        self.emitted = end;
-        self.reading.port.emit(Event::Data(piece))
-    }
-
-    fn fail(&self, path: &[u8], error: &EngineError) -> Stop {
-        self.reading.port.fail(EngineError::damaged(shown(path), error.to_string()))
     }
 }

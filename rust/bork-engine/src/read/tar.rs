@@ -5,9 +5,10 @@
 use super::Reading;
 use super::items::{for_each, for_each_slice, object_reader};
 use super::lines::Lines;
-use super::stream::{Stream, shown};
+use super::stream::{Emit, Stream, shown};
 use crate::error::EngineError;
 use crate::objects::ObjectReader;
+use crate::port::Event;
 use crate::tar::member::Member;
 use crate::tar::sparse::{Blocks, HEADER_REGIONS, Region, Regions, Survey, region_text};
 use crate::tar::{END, Format, RECORD, padding};
@@ -33,7 +34,7 @@ pub fn run(reading: &Arc<Reading>, format: Format) -> Result<(), Stop> {
     let mut export = Export {
         reading,
         format,
-        stream: Stream::start(reading)?,
+        stream: Stream::start(reading, Pieces { reading: Arc::clone(reading), out: Vec::new(), emitted: 0 }, false)?,
         lists: object_reader(reading),
         links: HashMap::new(),
         lines: Lines::default(),
@@ -162,5 +163,54 @@ impl Map {
         {
             self.out.extend_from_slice(&block);
         }
+    }
+}
+
+/// Length of the pieces that the driver gets. Unit: bytes.
+const PIECE_LENGTH: usize = 1 << 20;
+/// Pieces end one byte before a multiple of this, until the stream is complete: see [`Pieces::take`].
+const UNIT: u64 = 512;
+
+/// The stream on its way to the driver.
+struct Pieces {
+    reading: Arc<Reading>,
+    out: Vec<u8>,
+    emitted: u64,
+}
+
+impl Pieces {
+    /// Hands over what is long enough. One byte of the last block always stays back, so that a stream that ends early,
+    /// for whatever reason, ends inside a block: no program takes that for an end. The first piece is short, so that all
+    /// others begin inside a block, too: when the driver dies while it writes one, the pipe has taken whole pages of it.
+    fn take(&mut self) -> Result<(), Stop> {
+        let is_first = self.emitted == 0;
+        if self.out.len() < if is_first { UNIT as usize } else { PIECE_LENGTH } {
+            return Ok(());
+        }
+        let end = if is_first { UNIT } else { (self.emitted + self.out.len() as u64) / UNIT * UNIT } - 1;
+        let rest = self.out.split_off((end - self.emitted) as usize);
+        let piece = std::mem::replace(&mut self.out, rest);
+        self.emitted = end;
+        self.reading.port.emit(Event::Data(piece))
+    }
+}
+
+impl Emit for Pieces {
+    fn own(&mut self, bytes: &[u8]) -> Result<(), Stop> {
+        self.out.extend_from_slice(bytes);
+        self.take()
+    }
+
+    fn content(&mut self, bytes: &[u8]) -> Result<(), Stop> {
+        self.out.extend_from_slice(bytes);
+        self.take()
+    }
+
+    fn lost(&mut self, path: &[u8], error: &EngineError) -> Result<(), Stop> {
+        Err(self.reading.port.fail(EngineError::damaged(shown(path), error.to_string())))
+    }
+
+    fn finish(&mut self) -> Result<(), Stop> {
+        self.reading.port.emit(Event::Data(std::mem::take(&mut self.out)))
     }
 }

@@ -7,11 +7,16 @@
 
 mod backup;
 mod plan;
+mod restore;
 
 pub use backup::{
     Entry, Object, PROBLEM_KINDS, Problem, Status, Unit, decode_object, put_object_head, reference, reference_of,
 };
 pub use plan::{Chunking, Hello, Plan, Wire};
+pub use restore::{
+    BATCH_COUNT_MAX, BATCH_LENGTH_MAX, BATCHES_LENGTH_MAX, BATCHES_MAX, CONTENT_LENGTH_MAX, RUN_LENGTH_MAX,
+    RestoreEntry, RestorePlan, Run, Verdict, decode_batch, for_each_run, put_restore_entry,
+};
 
 use crate::codec::{Reader, Writer};
 use crate::{Error, Result};
@@ -75,11 +80,11 @@ pub enum FrameKind {
     RestorePlan = 24,
     /// Server: entries to be restored. Compressed.
     Entries = 25,
-    /// Server: bytes of the content of the current file.
+    /// Server: runs of the content of the files that are wanted, in their order. Compressed.
     Content = 26,
     /// Server: nothing more is to be restored.
     EntriesEnd = 27,
-    /// Agent: which entries of the oldest open batch need content: a bit each, low bits first.
+    /// Agent: what it does with the entries of the oldest open batch: a byte each.
     Wanted = 28,
     /// Agent: problems with entries that it restored.
     Problems = 29,

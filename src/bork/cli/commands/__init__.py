@@ -25,6 +25,7 @@ COMMANDS: dict[str, str] = {
     "list": "list archive or repository contents",
     "prune": "prune archives",
     "pull": "create archive from another host",
+    "push": "restore archive to another host",
     "recreate": "re-create archives",
     "rename": "rename archive",
     "serve": "start repository server process",

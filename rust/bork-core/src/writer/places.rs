@@ -1,13 +1,15 @@
 //! Where items go: the directories between the target and the current item, and the way back to where one went.
 
-use crate::tree::is_below;
-use bork_core::problem::{Problem, ProblemKind};
-use bork_core::stat::stat_fd;
-use bork_core::walk::{MetFileSystem, class_of, describe};
-use bork_core::writer::{Directory, Writer};
-use bork_format::item::Item;
-use std::path::{Path, PathBuf};
+use std::os::fd::OwnedFd;
+use std::path::Path;
 use std::sync::{Arc, Weak};
+
+use bork_format::item::Item;
+
+use super::{Directory, Existing, Writer};
+use crate::problem::{Problem, ProblemKind};
+use crate::stat::stat_fd;
+use crate::walk::{MetFileSystem, class_of, describe};
 
 /// A directory, and a name in it.
 pub type Place<'a> = (Arc<Directory>, &'a [u8]);
@@ -16,7 +18,6 @@ pub type Place<'a> = (Arc<Directory>, &'a [u8]);
 pub struct Places {
     /// Makes everything.
     pub writer: Writer,
-    target: PathBuf,
     root: Arc<Directory>,
     /// Path of the innermost open directory.
     path: Vec<u8>,
@@ -37,7 +38,13 @@ impl Places {
     /// Opens the target.
     pub fn new(writer: Writer, target: &Path) -> Result<Self, Problem> {
         let root = writer.open_root(target)?;
-        Ok(Places { writer, target: target.to_path_buf(), root, path: Vec::new(), open: Vec::new() })
+        Ok(Places { writer, root, path: Vec::new(), open: Vec::new() })
+    }
+
+    /// The target is a directory that is open already.
+    pub fn below(writer: Writer, target: OwnedFd) -> Result<Self, Problem> {
+        let root = writer.root_at(target)?;
+        Ok(Places { writer, root, path: Vec::new(), open: Vec::new() })
     }
 
     /// What the file system of the target has, if it is one of these.
@@ -49,8 +56,13 @@ impl Places {
 
     /// The target gets the attributes of the root of the archive, which comes first: nothing else is open yet.
     pub fn restore_root(&mut self, item: Item) -> Result<(), Problem> {
-        self.root = self.writer.restore_root(&self.target, b".", item)?;
+        self.root = self.writer.restore_root_again(&self.root, b".", item)?;
         Ok(())
+    }
+
+    /// Compares the target with the root of the archive.
+    pub fn look_at_root(&self, item: &Item) -> Existing {
+        self.writer.look_at_directory(&self.root, item)
     }
 
     /// The directory that an item belongs in, and its name there. Leaves directories that are complete.
@@ -114,6 +126,11 @@ impl Places {
         let (source, source_name) = self.find(spot)?;
         self.writer.hard_link(directory, name, &source, source_name)
     }
+}
+
+/// Whether `path` is `prefix` or lies below it.
+pub fn is_below(prefix: &[u8], path: &[u8]) -> bool {
+    prefix.is_empty() || path.strip_prefix(prefix).is_some_and(|rest| rest.is_empty() || rest.starts_with(b"/"))
 }
 
 /// What keeps an item from being restored that no system call has to find out: for a dry run, and for a check.
