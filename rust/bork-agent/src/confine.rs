@@ -157,6 +157,8 @@ pub fn to_write(target: BorrowedFd<'_>) -> Result<(), String> {
     write_below(target)?;
     let mut rules = reading_calls()?;
     rules.extend(WRITING.iter().chain(WRITING_HERE).map(|call| (*call, Vec::new())));
+    let flags = [libc::FS_IOC_GETFLAGS, libc::FS_IOC_SETFLAGS];
+    rules.insert(libc::SYS_ioctl, flags.iter().map(|call| equal(1, *call as u32)).collect::<Result<_, _>>()?);
     filter(rules)
 }
 

@@ -140,7 +140,7 @@ pub fn open_body(body: &[u8], length_max: usize) -> Result<Vec<u8>, String> {
     let codec = Codec::from_byte(codec).map_err(|error| error.to_string())?;
     let length = take_varint(&mut reader).map_err(|error| error.to_string())?;
     let length = usize::try_from(length).ok().filter(|length| *length <= length_max);
-    let length = length.ok_or_else(|| format!("a frame is longer than {length_max} bytes"))?;
+    let length = length.ok_or_else(|| format!("a frame is longer than it may be, {length_max} bytes"))?;
     let mut plain = vec![0; length];
     let payload = &body[reader.position()..];
     Decompressor::new().decompress(codec, payload, length, &mut plain).map_err(|error| error.to_string())?;
