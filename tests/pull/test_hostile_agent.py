@@ -21,7 +21,7 @@ from tests.server.served import tree
 ROOT = Path(__file__).resolve().parent.parent.parent
 MEMORY_MAX = 300 * MIB
 NAMES = list(CASES)
-pytestmark = pytest.mark.timeout(600)
+pytestmark = pytest.mark.timeout(1000)
 
 
 def rsh(case: str) -> str:
@@ -48,7 +48,7 @@ class Results:
             ["create", f"{self.repository}::other", str(directory / "other")],
         ]
         commands = [*before, *(pull(self.repository, number) for number in range(len(NAMES)))]
-        ended = session(commands, directory / "said", cwd=ROOT, limits={}, timeout_s=500)
+        ended = session(commands, directory / "said", cwd=ROOT, limits={}, timeout_s=800)
         assert [each.code for each in ended[:2]] == [0, 0], ended[:2]
         self.ended = dict(zip(NAMES, ended[2:], strict=True))
         listed = measured("list", "--short", self.repository, cwd=ROOT)

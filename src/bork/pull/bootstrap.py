@@ -16,19 +16,21 @@ ASK = b"BORK-SEND "  # what the shell says when it wants the agent; then the mac
 _INSTALLED = 'p=$(command -v bork-agent) && "$p" --version >/dev/null 2>&1 && exec "$p" serve%OPTIONS%'
 _ABSENT = 'echo "bork-agent is not installed on this client" >&2; exit 127'
 # A file system may forbid programs (noexec), so each directory is tried with one that ends at once. The trap is for
-# shells that are ended, and for a connection that is cut: the agent removes itself as its first deed.
+# shells that are ended, and for a connection that is cut: it knows the directory before that exists, and lasts until
+# the agent removes itself as its first deed. The end of its input, and not a signal, ends the agent.
 _SENT = r"""
-umask 077
+umask 077; d=
+trap "rm -rf \"\$d\"" EXIT; trap "exit 1" HUP INT TERM PIPE
 for t in "$XDG_RUNTIME_DIR" "$TMPDIR" /tmp /var/tmp "$HOME"; do
-  [ -n "$t" ] && d=$(mktemp -d "$t/bork-agent.XXXXXXXX" 2>/dev/null) || continue
+  [ -n "$t" ] && d=$(mktemp -u "$t/bork-agent.XXXXXXXX" 2>/dev/null) && mkdir "$d" 2>/dev/null || { d=; continue; }
   printf "#!/bin/sh\nexit 0\n" > "$d/agent" && chmod 700 "$d/agent" && "$d/agent" 2>/dev/null && break
   rm -rf "$d"; d=
 done
 [ -n "$d" ] || { echo "this client has no directory from which a program may run" >&2; exit 126; }
-trap "rm -rf \"\$d\"" EXIT; trap "exit 1" HUP INT TERM PIPE
 echo "BORK-SEND $(uname -m)"
 head -c %LENGTH% | gzip -dc > "$d/agent"
 s=$(sha256sum "$d/agent") && [ "${s%% *}" = %DIGEST% ] || { echo "the agent did not arrive whole" >&2; exit 1; }
+trap "" HUP
 exec "$d/agent" serve --remove-self%OPTIONS%
 """
 
