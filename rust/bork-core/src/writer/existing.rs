@@ -148,3 +148,74 @@ fn is_extra(name: &[u8], item: &Item) -> bool {
     (is_ours && !name.starts_with(acl::PREFIX_XFS) || name == b"security.capability")
         && !item.xattrs.iter().any(|(wanted, _)| wanted == name)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::writer::Options;
+    use metadata::NameCache;
+    use std::os::unix::fs::MetadataExt;
+
+    /// The item of a file as it is on the disk.
+    fn item_of(path: &std::path::Path) -> Item {
+        let stat = std::fs::symlink_metadata(path).unwrap();
+        let mtime = bork_format::item::Time { seconds: stat.mtime(), nanoseconds: stat.mtime_nsec() as u32 };
+        Item {
+            mode: stat.mode(),
+            uid: stat.uid(),
+            gid: stat.gid(),
+            mtime,
+            size: if stat.is_file() { stat.len() } else { 0 },
+            ..Item::default()
+        }
+    }
+
+    #[test]
+    fn a_file_is_left_alone_only_if_nothing_tells_that_it_is_another_one() {
+        let scratch = tempfile::tempdir().unwrap();
+        let path = scratch.path().join("a");
+        std::fs::write(&path, b"12345").unwrap();
+        let writer =
+            Writer::new(Options { numeric_ids: true, flags: false, ..Options::default() }, NameCache::default());
+        let root = writer.open_root(scratch.path()).unwrap();
+        let look = |item: &Item| writer.look(&root, b"a", item).unwrap();
+        let item = item_of(&path);
+        assert!(matches!(look(&item), Existing::Same));
+        assert!(matches!(look(&Item { mode: item.mode ^ 0o111, ..item.clone() }), Existing::Alike(Some(_))));
+        let mut later = item.mtime;
+        later.nanoseconds = (later.nanoseconds + 1) % 1_000_000_000;
+        for other in [
+            Item { size: 6, ..item.clone() },
+            Item { mtime: later, ..item.clone() },
+            Item { mode: bork_format::item::TYPE_DIRECTORY | 0o755, size: 0, ..item.clone() },
+        ] {
+            assert!(matches!(look(&other), Existing::Other), "{other:?}");
+        }
+        if writer.is_privileged() {
+            assert!(matches!(look(&Item { uid: item.uid + 1, ..item.clone() }), Existing::Other));
+        }
+        std::fs::hard_link(&path, scratch.path().join("b")).unwrap();
+        assert!(matches!(look(&item), Existing::Other), "something else shares it");
+        let link = Some(bork_format::item::Link { group: 1, count: 2 });
+        assert!(matches!(look(&Item { link, ..item.clone() }), Existing::Same));
+        assert!(matches!(writer.look(&root, b"c", &item), Ok(Existing::Nothing)));
+        assert!(writer.look(&root, b"../a", &item).is_err());
+    }
+
+    #[test]
+    fn a_file_that_was_cut_short_is_removed_and_what_took_its_name_is_not() {
+        let scratch = tempfile::tempdir().unwrap();
+        let writer = Writer::new(Options::default(), NameCache::default());
+        let root = writer.open_root(scratch.path()).unwrap();
+        for (name, is_swapped) in [("a", false), ("b", true)] {
+            let path = scratch.path().join(name);
+            let file = OwnedFd::from(std::fs::File::create(&path).unwrap());
+            if is_swapped {
+                std::fs::remove_file(&path).unwrap();
+                std::fs::write(&path, b"of somebody else").unwrap();
+            }
+            writer.abandon(&root, name.as_bytes(), file);
+            assert_eq!(path.exists(), is_swapped);
+        }
+    }
+}
