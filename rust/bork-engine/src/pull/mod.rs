@@ -7,7 +7,7 @@
 //! previous archive --leaves--> driver --bytes--> agent
 //! ```
 //!
-//! Nothing that the agent says is believed: see [`resolve`] for what is checked, and `receive` for the ids of chunks.
+//! Nothing that the agent says is believed: see `resolve` for what is checked, and `receive` for the ids of chunks.
 //! Memory: as in a local backup, plus the frames between the threads.
 
 mod known;
