@@ -355,8 +355,8 @@ def test_a_previous_archive_that_is_none_costs_only_its_use(client: Path, what: 
 
 
 def test_more_leaves_than_there_is_room_for_end_it(busy: Path) -> None:
-    name = b"x" * 60_000
-    said = [frame(LEAF, closed(leaf([(b"%06d" % n + name, BODY)]))) for n in range(200)]
+    name = b"x" * 60_000  # and behind all that the walk comes to, so that it takes none of them
+    said = [frame(LEAF, closed(leaf([(b"\xff%06d" % n + name, BODY)]))) for n in range(200)]
     with RealAgent("--read", busy / "open", "--rate", "100000") as agent:
         agent.greeted().say(frame(PLAN, speaker.plan(busy / "open", **PREVIOUS)) + b"".join(said))
         ended = agent.finish(hang_up=False)
