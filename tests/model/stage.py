@@ -47,7 +47,8 @@ TREES: dict[str, dict[str, bytes]] = {
     "keep": {"one": b"1" * 3000},
     "other": {"two": b"2" * 3000, "three": b"3" * 3000},
 }
-TREE_OF = {"old": "old", "keep": "keep", "other": "other", "new": "old", "renamed": "keep"}
+TREE_OF = {"old": "old", "keep": "keep", "other": "other", "new": "old", "moved": "old", "renamed": "keep"}
+RENAMED = {"keep": "renamed", "new": "moved"}
 
 
 class Events(Silence):
@@ -181,7 +182,9 @@ class Stage:
     def deleter(self, name: str = "old") -> Process:
         return self.process(f"deleter of {name}", self.delete(name), can("", "", self.head(name)))
 
-    def renamer(self, old: str, new: str = "renamed") -> Process:
+    def renamer(self, old: str) -> Process:
+        new = RENAMED[old]
+
         def script(access: Access) -> object:
             rename.run(access, ArchiveName(old), ArchiveName(new))
             return None
@@ -300,7 +303,7 @@ class Stage:
                 (must if is_done else may).add(archive)
             elif what in ("deleter", "renamer"):
                 chances[archive] += 1
-                new = {"renamed"} if what == "renamer" else set()
+                new = {RENAMED[archive]} if what == "renamer" else set()
                 if outcome is None:
                     may |= {archive} | new
                     must.discard(archive)
@@ -313,7 +316,7 @@ class Stage:
             must.discard(archive)
             may.discard(archive)
             if what == "renamer":
-                must.add("renamed")
+                must.add(RENAMED[archive])
         return must, may - must
 
     def _look(self, worlds: Worlds, world: World, *, crashed: bool) -> list[str] | dict[str, bytes]:

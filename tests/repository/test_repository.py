@@ -53,11 +53,12 @@ def test_a_store_without_config_is_no_repository() -> None:
         Repository.open(MemoryStore())
 
 
-def test_opening_reads_the_config_and_nothing_else() -> None:
+def test_opening_reads_the_config_and_looks_at_keys_and_generations() -> None:
+    """At once: on a far storage all three cost one round trip."""
     _, store = repository()
     schedule = Schedule()
     Repository.open(FaultyStore(store, schedule))
-    assert schedule.log == ["get config"]
+    assert schedule.log == ["get config", "list keys", "list gc"]
 
 
 def test_a_damaged_config_is_refused() -> None:

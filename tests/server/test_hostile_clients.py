@@ -180,7 +180,7 @@ def test_a_broken_request_ends_the_connection_and_changes_nothing(repository: Pa
 @pytest.mark.parametrize("verb", sorted(set(VERBS) - {"open", "create"}))
 def test_nothing_can_be_asked_before_a_repository_is_open(verb: str) -> None:
     arguments: dict[str, Any] = {"name": ARCHIVE, "names": [ARCHIVE], "ranges": [], "collection": "packs"}
-    arguments |= {"what": "packs", "contents": True, "holders": False, "session": DEAD}
+    arguments |= {"what": "packs", "contents": True, "holders": False, "session": DEAD, "content": bytes(32)}
     with Served(Policy()).greet() as served:
         served.send(request(1, verb, **{key: arguments[key] for key in VERBS[verb].takes}))
         assert isinstance(served.finish(), UnexpectedRPCDataFormatFromClient)

@@ -39,6 +39,14 @@ impl PullEngine {
         self.0.ended();
     }
 
+    fn remember(&self, py: Python<'_>) {
+        py.detach(|| self.0.remember());
+    }
+
+    fn forget(&self) {
+        self.0.forget();
+    }
+
     fn next_event(&self, py: Python<'_>, timeout_s: f64) -> PyResult<Option<Py<PyAny>>> {
         next_event(py, self.0.port(), timeout_s)
     }
@@ -82,9 +90,9 @@ fn compile(dict: &Bound<'_, PyDict>) -> PyResult<PullPlan> {
         None => None,
     };
     let (lines, threads) = (plan::lines(&mut p)?, plan::threads(p.get("threads")?));
-    let share_dedup = p.get("share_dedup")?;
+    let (share_dedup, memory) = (p.get("share_dedup")?, p.get("memory")?);
     p.finish()?;
-    Ok(PullPlan { threads, wire, chunker, packs, lines, previous, share_dedup, scratch })
+    Ok(PullPlan { threads, wire, chunker, packs, lines, previous, share_dedup, scratch, memory })
 }
 
 /// What the agent is told.

@@ -218,8 +218,7 @@ _Event: TypeAlias = StorePack | StoreIndex | Fetch | Lines | Data | Problem | Fi
 
 # ---- engines -----------------------------------------------------------------------------------------------------
 # Each is a state machine: call next_event() until Done. It blocks (without the GIL) at most ``timeout_s`` seconds and
-# returns None then, so that the caller can show progress and see signals. cancel() makes the threads stop early;
-# dropping the object does the same. Plans are dicts, compiled once; unknown keys raise ValueError.
+# then returns None. cancel(), or dropping it, makes the threads stop early. Plans are dicts; unknown keys: ValueError.
 
 @final
 class CreateEngine:
@@ -237,10 +236,9 @@ class CreateEngine:
 @final
 class PullEngine:
     """Back up what an agent reads. Plan: that of a create without stdin, path_list, paths, skip and sparse; with
-    share_dedup, and rate (bytes a second, 0: no limit); scratch_dir is needed. Outcome keys: those of CreateEngine.
-
-    Raises AgentFault for an agent that does not keep to docs/protocol.md, "The agent".
-    """
+    share_dedup, rate (bytes a second, 0: no limit), and memory (a file, or None: what ``remember`` keeps and ``forget``
+    removes: names of chunks of an interrupted pull); scratch_dir is needed. Outcome keys: those of CreateEngine.
+    Raises AgentFault for an agent that does not keep to docs/protocol.md, "The agent"."""
 
     def __new__(cls, plan: dict[str, object], keys: Keys, index: ChunkIndex) -> Self: ...
     def received(self, data: bytes) -> bool:
@@ -249,6 +247,8 @@ class PullEngine:
     def ended(self) -> None:
         """The agent will send nothing more."""
 
+    def remember(self) -> None: ...
+    def forget(self) -> None: ...
     def next_event(self, timeout_s: float) -> _Event | Send | None: ...
     def stored(self, token: int) -> None: ...
     def fetched(self, token: int, data: Sequence[bytes]) -> None: ...

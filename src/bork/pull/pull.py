@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import os
 import tempfile
 import threading
 import time
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, cast
 
-from bork.core import PullEngine, Send
+from bork.core import PullEngine, Send, digest
 from bork.errors import AgentFault
 from bork.operations import create
 from bork.operations.create import Started
@@ -80,6 +81,7 @@ def run(
 ) -> CreateOutcome:
     """As ``create.run``. Raises also: RemoteFault and its kin."""
     options = replace(options, of_user=True)
+    engines: list[PullEngine] = []
 
     def start(plan: dict[str, object], keys: Keys, index: ChunkIndex) -> Started:
         line = connecting.line()
@@ -89,17 +91,32 @@ def run(
         plan.update(share_dedup=pull.share_dedup, rate=pull.rate_bytes_s)
         plan["scratch_dir"] = plan["scratch_dir"] or tempfile.gettempdir()
         plan["start_ns"] = cast("int", plan["start_ns"]) - behind_ns
-        return Started(AgentEngine(PullEngine(plan, keys, index), line), behind_ns)
+        plan["memory"] = None if options.dry_run else _memory(str(plan["scratch_dir"]), options)
+        engines.append(PullEngine(plan, keys, index))
+        return Started(AgentEngine(engines[0], line), behind_ns)
 
     try:
-        return create.run(access, options, events, start)
+        outcome = create.run(access, options, events, start)
     except AgentFault as fault:
         line = connecting.line()
         if line.ended and GONE in str(fault):
             line.fail()  # it has more to say about that than the engine
         raise
+    else:
+        for engine in engines:
+            engine.forget()
+        engines.clear()
+        return outcome
     finally:
+        for engine in engines:
+            engine.remember()
         connecting.close()
+
+
+def _memory(directory: str, options: CreateOptions) -> str:
+    """Where an interrupted pull of this client leaves the names of the chunks that have arrived."""
+    client = f"{options.username}@{options.hostname}".encode("utf-8", "surrogateescape")
+    return os.path.join(directory, f"pulled-{digest(client).hex()[:16]}.ids")
 
 
 def _clock_behind_ns(hello: Hello, events: EventSink) -> int:

@@ -6,7 +6,9 @@ use crate::index::unnamed_table;
 use bork_format::{ID_LENGTH, Id};
 use memmap2::Mmap;
 use std::collections::HashSet;
-use std::path::PathBuf;
+use std::fs::File;
+use std::io::{self, BufReader, BufWriter, Read, Write};
+use std::path::{Path, PathBuf};
 use std::sync::{Mutex, RwLock};
 
 /// Ids kept in memory before they go into a file. 128 Ki x 32 bytes, and as much again for the set itself.
@@ -64,6 +66,30 @@ impl IdSet {
         self.in_file(id)
     }
 
+    /// Writes all ids into a file, which replaces the one that is there.
+    pub fn save(&self, path: &Path) -> io::Result<()> {
+        let temporary = path.with_extension("new");
+        let mut file = BufWriter::new(File::create(&temporary)?);
+        for table in self.tables.read().expect("no holder panics").iter() {
+            file.write_all(&table.ids[..table.ids.len() - ID_LENGTH])?;
+        }
+        for id in self.recent.lock().expect("no holder panics").iter() {
+            file.write_all(id)?;
+        }
+        file.into_inner().map_err(io::IntoInnerError::into_error)?;
+        std::fs::rename(temporary, path)
+    }
+
+    /// Adds the ids of such a file. What is cut off at its end is passed over.
+    pub fn load(&self, path: &Path) -> io::Result<()> {
+        let mut file = BufReader::new(File::open(path)?);
+        let mut id = [0; ID_LENGTH];
+        while file.read_exact(&mut id).is_ok() {
+            self.extend([&id]).map_err(io::Error::other)?;
+        }
+        Ok(())
+    }
+
     fn in_file(&self, id: &Id) -> bool {
         self.tables.read().expect("no holder panics").iter().any(|table| table.contains(id))
     }
@@ -104,5 +130,10 @@ mod tests {
         assert!((0..count).step_by(997).chain(count - 5..count).all(|number| set.contains(&id(number))));
         assert!(!(count..count + 1000).any(|number| set.contains(&id(number))));
         assert_eq!(std::fs::read_dir(directory.path()).expect("listed").count(), 0);
+        set.save(&directory.path().join("kept")).expect("written");
+        let again = IdSet::new(directory.path().into());
+        again.load(&directory.path().join("kept")).expect("read");
+        assert!((0..count).step_by(997).chain(count - 5..count).all(|number| again.contains(&id(number))));
+        assert!(!(count..count + 1000).any(|number| again.contains(&id(number))));
     }
 }

@@ -68,6 +68,8 @@ pub struct PullPlan {
     pub share_dedup: bool,
     /// For files without a name.
     pub scratch: PathBuf,
+    /// Where the names of chunks are kept that a pull of this client left behind when it was interrupted.
+    pub memory: Option<PathBuf>,
 }
 
 /// A running pull.
@@ -78,6 +80,9 @@ pub struct PullEngine {
     inlet: Mutex<Option<Arc<Inlet>>>,
     /// Kept open, so that the collector waits for the number of units and not for the end of the resolver.
     _results: Sender<UnitResult>,
+    /// What this session was sent.
+    references: Arc<References>,
+    memory: Option<PathBuf>,
     threads: Vec<JoinHandle<()>>,
 }
 
@@ -86,12 +91,14 @@ impl PullEngine {
     pub fn start(plan: PullPlan, keys: Arc<Keys>, index: Arc<ChunkIndex>) -> Result<Self, EngineError> {
         allow_open_files();
         let port = Port::new();
-        let PullPlan { threads, mut wire, chunker, packs, lines, previous, share_dedup, scratch } = plan;
+        let PullPlan { threads, mut wire, chunker, packs, lines, previous, share_dedup, scratch, memory } = plan;
         let threads = threads.max(1);
         wire.id_key = *keys.source().id;
         wire.chunker_key = *keys.source().chunker;
         let own_chunks = 1 << Plan::FLAGS.iter().position(|flag| *flag == "own_chunks").unwrap_or(63);
-        if previous.is_some() || share_dedup {
+        let own = IdSet::new(scratch.clone());
+        let remembers = memory.as_ref().is_some_and(|path| own.load(path).is_ok());
+        if previous.is_some() || share_dedup || remembers {
             wire.flags |= own_chunks;
         }
         let object_length_max = packs.chunk_length.max(GROUP_LENGTH_MAX);
@@ -101,14 +108,23 @@ impl PullEngine {
         let results = bounded(UNITS_MAX);
         let (inlet, frames) = line::line(&port);
         let inlet = Mutex::new(Some(Arc::new(inlet)));
-        let mut engine = PullEngine { port, half, shared, inlet, _results: results.0.clone(), threads: Vec::new() };
         let references = Arc::new(References::new(&scratch));
+        let mut engine = PullEngine {
+            port,
+            half,
+            shared,
+            inlet,
+            _results: results.0.clone(),
+            references: Arc::clone(&references),
+            memory,
+            threads: Vec::new(),
+        };
         let total = Arc::new(OnceLock::new());
         engine.start_workers(threads)?;
         engine.start_collector(results.1, Arc::clone(&total), Arc::clone(&references))?;
         let stored_roots = wire.roots.iter().map(|(_, stored)| stored.clone()).collect();
         engine.start_line(wire.encode(), frames, previous, total, references, object_length_max, stored_roots, {
-            (results.0, share_dedup, IdSet::new(scratch))
+            (results.0, share_dedup, own)
         })?;
         Ok(engine)
     }
@@ -194,6 +210,21 @@ impl PullEngine {
     /// The agent will send nothing more. If something is missing, the run ends with an error.
     pub fn ended(&self) {
         *self.inlet.lock().expect("no holder panics") = None;
+    }
+
+    /// The run has ended early: keeps the names of the chunks that arrived, so that the next pull of this client is not
+    /// sent again what is stored. That it cannot be kept costs time, and nothing else.
+    pub fn remember(&self) {
+        if let Some(path) = &self.memory {
+            let _ = self.references.allowed.save(path);
+        }
+    }
+
+    /// There is an archive now, which says the same.
+    pub fn forget(&self) {
+        if let Some(path) = &self.memory {
+            let _ = std::fs::remove_file(path);
+        }
     }
 
     /// The port of the driver.
