@@ -124,14 +124,15 @@ def test_the_next_pull_sends_less_of_what_has_changed(pulls: Pulls, tree: Path) 
     assert any(frame.kind == UNIT for frame in again)
 
 
-def test_what_had_arrived_is_not_stored_again_and_with_share_dedup_not_sent_again(pulls: Pulls, tree: Path) -> None:
-    """A pack that is complete is stored, whatever becomes of the archive."""
+def test_what_had_arrived_is_neither_stored_nor_sent_again(pulls: Pulls, tree: Path) -> None:
+    """A pack that is complete is stored, whatever becomes of the archive, and the server knows from whom it came."""
     (tree / "large").write_bytes(os.urandom(120 << 20))
     total = 120 << 20
     pulls("cut", "up:90", exit_code=2)
     kept = sum(path.stat().st_size for path in (pulls.repository / "packs").rglob("*") if path.is_file())
     assert kept > total // 8
-    frames = pulls("whole", "none", "--share-dedup")
+    frames = pulls("whole")
     assert bytes_of(frames) < total - kept // 2
+    assert [frame for frame in pulls("again") if frame.kind in (OBJECT, QUERY)] == [], "and then the archive says it"
     stored = sum(path.stat().st_size for path in (pulls.repository / "packs").rglob("*") if path.is_file())
     assert stored < total * 1.1

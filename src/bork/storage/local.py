@@ -156,7 +156,8 @@ class LocalStore(Store):
                     except FileNotFoundError:
                         continue  # deleted meanwhile
         finally:
-            directory.leave()
+            with contextlib.suppress(OSError):  # it was only read; and who has stopped listening hears nothing of it
+                directory.leave()
 
     def delete(self, name: ObjectName) -> None:
         try:
