@@ -39,7 +39,7 @@ class Pulls:
         """The frames that went over the line."""
         self._log.write_text("")
         words = [sys.executable, "-m", "tests.pull.proxy", cut, str(self._log)]
-        rsh = shlex.join(["env", f"TMPDIR={self.temporary}", "XDG_RUNTIME_DIR=", *words])
+        rsh = shlex.join(["env", f"TMPDIR={self.temporary}", "XDG_RUNTIME_DIR=", f"PATH={os.defpath}", *words])
         location = f"client:{self._tree}"
         ended = self.bork(
             "pull", *options, "--rsh", rsh, location, f"{self.repository}::{archive}", cwd=ROOT, exit_code=exit_code
