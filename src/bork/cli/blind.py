@@ -119,7 +119,7 @@ def _run(invocation: Invocation, client: Server, repository: str, order: Order) 
     relay = Relay(invocation.console, environment.json_indent())
     pull = BlindPull(
         client=client,
-        rsh=given.optional("rsh") or environment.get("RSH") or "ssh",
+        rsh=invocation.rsh(),
         program=given.optional("remote_path") or environment.get("REMOTE_PATH") or "bork",
         bork=own_words(invocation.argv[0]),
         environment=_without_secrets(environment.variables),

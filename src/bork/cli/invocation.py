@@ -133,17 +133,20 @@ class Invocation:
         from bork.storage.remote.connection import Settings
 
         server = Server(location.host or "", location.user, location.port)
-        rsh = self.values.optional("rsh") or self.environment.get("RSH") or "ssh"
         remote_path = self.expanded("remote_path") or self.expand(self.environment.get("REMOTE_PATH") or "bork")
         options = [f"--{level}" for level in ("info", "debug") if self.console.shows(level)][-1:]
         settings = Settings(
-            command=connect_command(server, rsh, remote_path, *options),
+            command=connect_command(server, self.rsh(), remote_path, *options),
             program=f"bork {bork.__version__}",
             say=lambda line: self.console.log("warning", f"Remote: {line}"),
             rate_bytes_s=1024 * max(0, self.values.number("upload_ratelimit")),
             buffer_bytes=(1 << 20) * max(0, self.values.number("upload_buffer")),
         )
         return RemoteStores(location.remote_path(), settings)
+
+    def rsh(self) -> str:
+        """The command that connects to other hosts: ``--rsh``, else ``BORK_RSH``, else ssh."""
+        return self.values.optional("rsh") or self.environment.get("RSH") or "ssh"
 
     def threads(self) -> int:
         """``--threads``, else ``BORK_THREADS``, else 0: as many as fit the machine."""

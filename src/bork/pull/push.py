@@ -14,7 +14,7 @@ from bork.operations.index import WHAT_IT_NEEDS, load_index
 from bork.operations.opening import open_repository
 from bork.operations.problems import CountedProblems
 from bork.operations.reading import percent
-from bork.pull.pull import AgentEngine, allows
+from bork.pull.session import AgentEngine, allows
 
 if TYPE_CHECKING:
     from bork.operations.access import Access
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from bork.operations.events import EventSink
     from bork.operations.extract import ExtractOptions
     from bork.operations.selection import ArchiveName
-    from bork.pull.pull import Connecting
+    from bork.pull.session import Connecting
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,9 +59,8 @@ def run(
             outcome = drive(engine, opened.repository, counted, progress=percent("extract"))
             extract.report_damage(name, counted)
             return _outcome(entry, outcome)
-    except AgentFault:
-        if connecting.line().ended:
-            connecting.line().fail()  # it has more to say about that than the engine
+    except AgentFault as fault:
+        connecting.explain(fault)
         raise
     finally:
         connecting.close()

@@ -6,6 +6,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from bork.cli import blind, created, paths, values
+from bork.cli.agent_line import agent_line
 from bork.cli.commands import create as local
 from bork.cli.create_options import CREATE
 from bork.cli.environment import Environment
@@ -18,7 +19,6 @@ if TYPE_CHECKING:
     from bork.cli.invocation import Invocation
     from bork.operations.create import CreateOptions
     from bork.pull.client import Client
-    from bork.pull.line import Line
 
 _PULL = (
     Option(
@@ -107,6 +107,7 @@ def run(invocation: Invocation) -> None:
     invocation.console.log("info", f'Pulling archive "{location.canonical()}::{location.archive}" from {client.name}')
     access = invocation.access(location)
     from bork.pull import pull  # late: a bad command line is answered without the engine
+    from bork.pull.session import Connecting
 
     given = invocation.values
     wanted = pull.PullOptions(
@@ -114,7 +115,7 @@ def run(invocation: Invocation) -> None:
     )
     # At once where nobody is asked for two passphrases at the same time, that of ssh and that of the key.
     eager = any(invocation.environment.get(name) is not None for name in ("PASSPHRASE", "PASSCOMMAND", "PASSPHRASE_FD"))
-    connecting = pull.Connecting(lambda: _line(invocation, client), eager=eager)
+    connecting = Connecting(lambda: agent_line(invocation, client), eager=eager)
     outcome = pull.run(access, options, wanted, connecting, invocation.sink())
     if outcome.head is not None:
         created.show(invocation, access, outcome)
@@ -129,16 +130,4 @@ def _of_client(options: CreateOptions, client: Client) -> CreateOptions:
         hostname=client.name,
         username=client.server.user or "",
         cwd="",
-    )
-
-
-def _line(invocation: Invocation, client: Client) -> Line:
-    from bork.pull.line import connect  # late: with the engine
-
-    rsh = invocation.values.optional("rsh") or invocation.environment.get("RSH") or "ssh"
-    return connect(
-        client.server,
-        rsh,
-        lambda said: invocation.console.log("warning", f"Remote: {said}"),
-        ship=not invocation.values.flag("no_ship"),
     )

@@ -5,13 +5,12 @@ from __future__ import annotations
 import os
 from typing import TYPE_CHECKING
 
+from bork.cli.agent_line import agent_line
 from bork.cli.options import STRIP_COMPONENTS, Command, Option, Positional, exclusion_group
 from bork.cli.patterns import path_arguments
 
 if TYPE_CHECKING:
     from bork.cli.invocation import Invocation
-    from bork.pull.client import Client
-    from bork.pull.line import Line
     from bork.pull.push import PushOutcome
 
 COMMAND = Command(
@@ -51,7 +50,8 @@ def run(invocation: Invocation) -> None:
     access = invocation.access(location)
     from bork.operations import extract  # late: a bad command line is answered without the engine
     from bork.operations.selection import ArchiveName
-    from bork.pull import pull, push
+    from bork.pull import push
+    from bork.pull.session import Connecting
 
     options = extract.ExtractOptions(
         patterns=patterns,
@@ -66,25 +66,13 @@ def run(invocation: Invocation) -> None:
         lines=invocation.item_lines(),
         progress=given.flag("progress"),
     )
-    connecting = pull.Connecting(lambda: _line(invocation, client), eager=False)
+    connecting = Connecting(lambda: agent_line(invocation, client, write=True), eager=False)
     target = os.fsencode(client.paths[0])
     outcome = push.run(access, ArchiveName(location.archive), target, options, connecting, invocation.sink())
     if given.flag("dry_run"):
         invocation.console.talk(_summary(outcome, "would be "))
     else:
         invocation.console.log("info", _summary(outcome, ""))
-
-
-def _line(invocation: Invocation, client: Client) -> Line:
-    from bork.pull.line import connect  # late: with the engine
-
-    return connect(
-        client.server,
-        invocation.values.optional("rsh") or invocation.environment.get("RSH") or "ssh",
-        lambda said: invocation.console.log("warning", f"Remote: {said}"),
-        ship=not invocation.values.flag("no_ship"),
-        write=True,
-    )
 
 
 def _summary(outcome: PushOutcome, mood: str) -> str:

@@ -29,7 +29,7 @@ def _program(argv0: str) -> list[str]:
 
 def rsh(invocation: Invocation) -> str:
     """The command that connects to hosts. Raises: CommandError, if it cannot be taken apart."""
-    text = invocation.values.optional("rsh") or invocation.environment.get("RSH") or "ssh"
+    text = invocation.rsh()
     try:
         words = shlex.split(text)
     except ValueError:
