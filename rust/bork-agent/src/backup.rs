@@ -7,7 +7,7 @@ use bork_core::identify::SourceKeys;
 use bork_core::seam::{NoPrevious, Previous, Stop};
 use bork_core::source::{BodyBytes, Shared, Task, UnitResult, WINDOW_UNITS, Worker};
 use bork_core::walk::{FileSystems, Root, RootKind, Unit, WalkOptions, Walker, sort_roots};
-use bork_format::codec::{Writer, put_varint};
+use bork_format::codec::put_varint;
 use bork_format::pull::{Entry, FrameKind, PROBLEM_KINDS, Plan, Problem, Status, Unit as WireUnit};
 use crossbeam_channel::{Receiver, Sender, bounded};
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -164,13 +164,7 @@ impl<'scope> Threads<'scope, '_> {
                 let is_news = (bytes, files) != told && last.elapsed() >= PROGRESS_EVERY;
                 if is_news || last.elapsed() >= SILENCE_MAX {
                     (last, told) = (Instant::now(), (bytes, files));
-                    let mut body = Vec::new();
-                    let mut writer = Writer(&mut body);
-                    writer.array(3);
-                    writer.uint(bytes);
-                    writer.uint(files);
-                    writer.bin(&path[..path.len().min(bork_format::pull::TEXT_LENGTH_MAX)]);
-                    link.outbox.send(FrameKind::Progress, &body)?;
+                    link.send_progress(bytes, files, &path)?;
                 }
             }
             Ok(())

@@ -1,11 +1,11 @@
 //! The line to the server, as all threads of a backup share it.
 
 use crate::outbox::Outbox;
-use bork_core::compress::{CompressionSpec, Compressor, Decompressor};
+use bork_core::compress::Decompressor;
+use bork_core::frame::{self, BodyError, body_compressor, put_body};
 use bork_core::seam::{Previous, Stop};
-use bork_format::codec::{Reader, put_varint, take_varint};
-use bork_format::pack::Codec;
-use bork_format::pull::{FrameKind, HEAD_LENGTH, LEAF_CREDIT, MAGIC, SHORT_LENGTH_MAX, decode_head};
+use bork_format::codec::{Writer, put_varint};
+use bork_format::pull::{FrameKind, HEAD_LENGTH, LEAF_CREDIT, MAGIC, SHORT_LENGTH_MAX, TEXT_LENGTH_MAX, decode_head};
 use crossbeam_channel::{Receiver, RecvTimeoutError, Sender, bounded, unbounded};
 use std::collections::VecDeque;
 use std::io::{self, Read};
@@ -18,8 +18,6 @@ const POLL: Duration = Duration::from_millis(50);
 const CREDIT_STEP: usize = LEAF_CREDIT / 8;
 /// Most words of the server that are passed on. Unit: bytes.
 const WORDS_LENGTH_MAX: usize = 1024;
-/// Compression of frames that are not content: zstd 3, as that of tree nodes.
-const FRAME_COMPRESSION: CompressionSpec = CompressionSpec { codec: Codec::Zstd, level: 3, auto: false, obfuscate: 0 };
 
 /// The line.
 #[derive(Default)]
@@ -55,14 +53,25 @@ impl Link {
 
     /// Sends a frame whose body is compressed.
     pub fn send_compressed(&self, kind: FrameKind, plain: &[u8]) -> Result<(), Stop> {
-        let mut compressor = Compressor::new(FRAME_COMPRESSION).map_err(|error| self.fail(error.to_string()))?;
-        let mut body = Vec::with_capacity(plain.len() / 2 + 16);
-        let mut payload = Vec::with_capacity(plain.len() / 2);
-        let codec = compressor.compress(plain, &mut payload);
-        body.push(codec as u8);
-        put_varint(&mut body, plain.len() as u64);
-        body.extend_from_slice(&payload);
-        self.outbox.send(kind, &body)
+        let mut compressor = body_compressor().map_err(|error| self.fail(error.to_string()))?;
+        self.outbox.send(kind, &put_body(&mut compressor, plain))
+    }
+
+    /// Tells the server how far the work is.
+    pub fn send_progress(&self, bytes: u64, files: u64, path: &[u8]) -> Result<(), Stop> {
+        let mut body = Vec::new();
+        let mut writer = Writer(&mut body);
+        writer.array(3);
+        writer.uint(bytes);
+        writer.uint(files);
+        writer.bin(&path[..path.len().min(TEXT_LENGTH_MAX)]);
+        self.outbox.send(FrameKind::Progress, &body)
+    }
+
+    /// Ends the run with the words of the server.
+    pub fn fail_by_server(&self, words: &[u8]) -> Stop {
+        let words = &words[..words.len().min(WORDS_LENGTH_MAX)];
+        self.fail(format!("the server: {}", words.escape_ascii()))
     }
 
     /// Asks whether the server holds some chunks; the answer comes through the receiver.
@@ -102,10 +111,7 @@ impl Link {
                     None => return Err(self.fail("the server sent a leaf after the last one")),
                 },
                 FrameKind::LeafEnd => *leaves = None,
-                FrameKind::Fault => {
-                    let words = &body[..body.len().min(WORDS_LENGTH_MAX)];
-                    return Err(self.fail(format!("the server: {}", words.escape_ascii())));
-                }
+                FrameKind::Fault => return Err(self.fail_by_server(&body)),
                 other => return Err(self.fail(format!("the server sent {other:?} out of turn"))),
             }
         }
@@ -135,16 +141,10 @@ pub fn read_frame(source: &mut impl Read) -> io::Result<Option<(FrameKind, Vec<u
 
 /// Opens the body of a compressed frame, which may have so many bytes.
 pub fn open_body(body: &[u8], length_max: usize) -> Result<Vec<u8>, String> {
-    let mut reader = Reader::new(body, "frame");
-    let codec = reader.take(1).map(|tag| tag[0]).map_err(|error| error.to_string())?;
-    let codec = Codec::from_byte(codec).map_err(|error| error.to_string())?;
-    let length = take_varint(&mut reader).map_err(|error| error.to_string())?;
-    let length = usize::try_from(length).ok().filter(|length| *length <= length_max);
-    let length = length.ok_or_else(|| format!("a frame is longer than it may be, {length_max} bytes"))?;
-    let mut plain = vec![0; length];
-    let payload = &body[reader.position()..];
-    Decompressor::new().decompress(codec, payload, length, &mut plain).map_err(|error| error.to_string())?;
-    Ok(plain)
+    frame::open_body(body, length_max, &mut Decompressor::new()).map_err(|error| match error {
+        BodyError::TooLong(_) => format!("a frame is longer than it may be, {length_max} bytes"),
+        error => error.to_string(),
+    })
 }
 
 /// The sending end of the leaves of the previous archive; holds no more than the credit that was granted.

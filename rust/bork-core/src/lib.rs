@@ -7,8 +7,10 @@
 
 pub mod chunker;
 pub mod compress;
+pub mod descriptors;
 pub mod direct;
 pub mod fence;
+pub mod frame;
 pub mod identify;
 pub mod metadata;
 pub mod pattern;

@@ -15,9 +15,10 @@ use crate::error::EngineError;
 use crate::half::{Half, LocalSink, PackOptions};
 use crate::index::ChunkIndex;
 use crate::objects::ObjectReader;
-use crate::port::{Port, allow_open_files, send};
+use crate::port::{Port, send};
 use crate::secrets::Keys;
 use crate::tree::{LeafStream, PreviousLeaves};
+use bork_core::descriptors::allow_open_files;
 use bork_core::seam::{NoPrevious, Previous};
 use bork_core::source::{PathList, Shared, SourceOptions, UnitResult, WINDOW_UNITS, Worker};
 use bork_core::walk::{Root, Unit, WalkOptions, Walker, sort_roots};
@@ -162,10 +163,7 @@ impl CreateEngine {
 
     /// Original, compressed and deduplicated size, files, current path.
     pub fn progress(&self) -> (u64, u64, u64, u64, Vec<u8>) {
-        let (bytes, files, path) = self.shared.progress.read();
-        let counters = &self.half.counters;
-        let [compressed, new] = [&counters.compressed, &counters.deduplicated].map(|c| c.load(Ordering::Relaxed));
-        (bytes, compressed, new, files, path)
+        self.half.counters.progress(&self.shared.progress)
     }
 
     /// Makes all threads stop soon.

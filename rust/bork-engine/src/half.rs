@@ -13,6 +13,7 @@ use crate::port::{Event, Port};
 use crate::secrets::{Keys, random};
 use bork_core::compress::{CompressionSpec, Compressor, Decompressor, padding};
 use bork_core::seam::{ChunkSink, Stop};
+use bork_core::source::Progress;
 use bork_format::Id;
 use bork_format::item::{Content, Slice, decode_list};
 use bork_format::pack::{Codec, Kind, ObjectKind, PLAIN_LENGTH_MAX};
@@ -62,6 +63,13 @@ impl Counters {
             ("chunks", load(&self.chunks)),
             ("chunks_new", load(&self.chunks_new)),
         ]
+    }
+
+    /// Original, compressed and deduplicated size, files, current path.
+    pub fn progress(&self, source: &Progress) -> (u64, u64, u64, u64, Vec<u8>) {
+        let (bytes, files, path) = source.read();
+        let [compressed, new] = [&self.compressed, &self.deduplicated].map(|c| c.load(Ordering::Relaxed));
+        (bytes, compressed, new, files, path)
     }
 
     fn count(&self, stored: u64, is_new: bool) {

@@ -228,14 +228,6 @@ pub fn send<T>(channel: &Sender<T>, mut value: T, port: &Port) -> Result<(), Sto
     }
 }
 
-/// Lets this process open as many files as it may: each directory between the root and the current one is open, so a
-/// deep tree needs as many descriptors as it has levels.
-pub fn allow_open_files() {
-    use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
-    let limit = getrlimit(Resource::Nofile);
-    let _ = setrlimit(Resource::Nofile, Rlimit { current: limit.maximum, maximum: limit.maximum });
-}
-
 /// A fetch whose answer has not been taken yet.
 pub struct PendingFetch(Receiver<Answer>);
 

@@ -10,17 +10,19 @@ mod tree;
 use crate::backup::wire_problem;
 use crate::link::{Link, open_body, read_frame};
 use crate::options::names;
+use crate::serve::NO_MORE_TIME;
+use bork_core::descriptors::allow_open_files;
 use bork_core::metadata::NameCache;
 use bork_core::problem::Problem;
 use bork_core::seam::Stop;
 use bork_core::writer::{Options, Places, Writer};
-use bork_format::codec::{Writer as Encoder, put_varint};
+use bork_format::codec::put_varint;
 use bork_format::item::Item;
 use bork_format::pull::{
     BATCHES_LENGTH_MAX, BATCHES_MAX, CONTENT_LENGTH_MAX, FrameKind, Problem as WireProblem, RestorePlan, Verdict,
     decode_batch, for_each_run,
 };
-use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+use rustix::process::{Resource, getrlimit};
 use std::collections::VecDeque;
 use std::io::Read;
 use std::os::fd::OwnedFd;
@@ -67,7 +69,7 @@ impl Restore {
         let failed = |problem: Problem| problem.message;
         let hand = match target {
             Some(target) if !plan.has("dry_run") => {
-                let open_max = allow_open_files();
+                let open_max = open_max();
                 rustix::process::umask(rustix::fs::Mode::empty());
                 Hand::Write(Box::new(Tree::new(Places::below(writer, target).map_err(failed)?, open_max)))
             }
@@ -99,7 +101,7 @@ impl Restore {
                 FrameKind::Content => self.take_content(&body)?,
                 FrameKind::EntriesEnd if self.in_flight() == 0 => return Ok(()),
                 FrameKind::EntriesEnd => return Err(self.link.fail("the server left content out")),
-                FrameKind::Fault => return Err(self.link.fail(format!("the server: {}", body.escape_ascii()))),
+                FrameKind::Fault => return Err(self.link.fail_by_server(&body)),
                 other => return Err(self.link.fail(format!("the server sent {other:?} out of turn"))),
             }
             self.answer()?;
@@ -206,26 +208,18 @@ fn tick(link: &Link, entries: &AtomicU64, done: &AtomicBool, time_max: Duration)
     while !done.load(Ordering::Relaxed) && !link.is_stopped() {
         std::thread::sleep(POLL);
         if !time_max.is_zero() && start.elapsed() > time_max {
-            let reason = "this client allows no more time (--max-time)";
-            let _ = link.fail(reason);
-            link.outbox.fault(reason); // the other thread waits for the server, which goes away when it has read this
+            let _ = link.fail(NO_MORE_TIME);
+            link.outbox.fault(NO_MORE_TIME); // the other thread waits for the server, which goes away when it has read this
         }
         if last.elapsed() >= PROGRESS_EVERY {
             last = Instant::now();
-            let mut body = Vec::new();
-            let mut encoder = Encoder(&mut body);
-            encoder.array(3);
-            encoder.uint(0);
-            encoder.uint(entries.load(Ordering::Relaxed));
-            encoder.bin(b"");
-            let _ = link.outbox.send(FrameKind::Progress, &body);
+            let _ = link.send_progress(0, entries.load(Ordering::Relaxed), b"");
         }
     }
 }
 
 /// Lets this process open as many files as it may. Returns how many directories may wait for content: a quarter.
-fn allow_open_files() -> usize {
-    let limit = getrlimit(Resource::Nofile);
-    let _ = setrlimit(Resource::Nofile, Rlimit { current: limit.maximum, maximum: limit.maximum });
+fn open_max() -> usize {
+    allow_open_files();
     getrlimit(Resource::Nofile).current.map_or(1 << 16, |limit| (limit as usize / 4).clamp(64, 1 << 16))
 }

@@ -6,9 +6,7 @@ use bork_core::problem::{Problem, ProblemKind};
 use bork_core::writer::{Existing, Place, Places, Spot, refuse};
 use bork_format::item::{Item, Link};
 use bork_format::pull::{Run, Verdict};
-use rustix::fs::{Mode, OFlags, openat};
 use std::collections::HashMap;
-use std::os::fd::AsFd;
 
 /// What may be remembered of sets of hard links. Unit: bytes.
 const LINKS_LENGTH_MAX: usize = 32 << 20;
@@ -196,7 +194,7 @@ impl Tree {
         let Tree { places, locked, files, .. } = self;
         drop(files);
         for (spot, path, flags) in locked {
-            if let Err(problem) = lock(&places, &spot, flags) {
+            if let Err(problem) = places.set_flags(&spot, flags) {
                 problems.push((path, problem));
             }
         }
@@ -214,13 +212,4 @@ pub fn verdict(existing: &Existing) -> Verdict {
         Existing::Same => Verdict::Same,
         Existing::Alike(_) => Verdict::Corrected,
     }
-}
-
-fn lock(places: &Places, spot: &Spot, wanted: u32) -> Result<(), Problem> {
-    let (directory, name) = places.find(spot)?;
-    let mode = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::CLOEXEC;
-    openat(directory.fd(), name, mode, Mode::empty())
-        .map_err(std::io::Error::from)
-        .and_then(|file| flags::write(file.as_fd(), wanted, flags::KEPT).map_err(|(_, error)| error))
-        .map_err(|error| Problem::metadata("set flags", error))
 }

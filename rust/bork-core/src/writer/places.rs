@@ -1,12 +1,14 @@
 //! Where items go: the directories between the target and the current item, and the way back to where one went.
 
-use std::os::fd::OwnedFd;
+use std::os::fd::{AsFd, OwnedFd};
 use std::path::Path;
 use std::sync::{Arc, Weak};
 
 use bork_format::item::Item;
+use rustix::fs::{Mode, OFlags, openat};
 
 use super::{Directory, Existing, Writer};
+use crate::metadata::flags;
 use crate::problem::{Problem, ProblemKind};
 use crate::stat::stat_fd;
 use crate::walk::{MetFileSystem, class_of, describe};
@@ -110,6 +112,16 @@ impl Places {
         let directory = self.innermost();
         let kept = (!directory.lets_back_in()).then(|| Arc::clone(directory));
         Spot { directory: Arc::downgrade(directory), kept, path: self.path.clone(), name: name.to_vec() }
+    }
+
+    /// Sets the flags of a file that was restored: those that forbid further names come after all names.
+    pub fn set_flags(&self, spot: &Spot, wanted: u32) -> Result<(), Problem> {
+        let (directory, name) = self.find(spot)?;
+        let mode = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::CLOEXEC;
+        openat(directory.fd(), name, mode, Mode::empty())
+            .map_err(std::io::Error::from)
+            .and_then(|file| flags::write(file.as_fd(), wanted, flags::KEPT).map_err(|(_, error)| error))
+            .map_err(|error| Problem::metadata("set flags", error))
     }
 
     /// Opens the directory of a spot, and tells the name there.

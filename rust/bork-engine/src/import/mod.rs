@@ -150,10 +150,7 @@ impl ImportEngine {
 
     /// Original, compressed and deduplicated size, files, current path.
     pub fn progress(&self) -> (u64, u64, u64, u64, Vec<u8>) {
-        let (bytes, files, path) = self.shared.progress.read();
-        let counters = &self.half.counters;
-        let [compressed, new] = [&counters.compressed, &counters.deduplicated].map(|c| c.load(Ordering::Relaxed));
-        (bytes, compressed, new, files, path)
+        self.half.counters.progress(&self.shared.progress)
     }
 
     /// Makes all threads stop soon.

@@ -3,10 +3,9 @@
 use super::peer;
 use crate::error::EngineError;
 use crate::port::{Bytes, Event, Port};
-use bork_core::compress::{CompressionSpec, Compressor, Decompressor};
+use bork_core::compress::Decompressor;
+use bork_core::frame::{self, BodyError, body_compressor, put_body};
 use bork_core::seam::Stop;
-use bork_format::codec::{Reader, put_varint, take_varint};
-use bork_format::pack::Codec;
 use bork_format::pull::{FrameKind, HEAD_LENGTH, decode_head, put_frame};
 use crossbeam_channel::{Receiver, RecvTimeoutError, Sender, bounded};
 use std::sync::{Arc, Condvar, Mutex};
@@ -15,15 +14,20 @@ use std::time::Duration;
 const POLL: Duration = Duration::from_millis(50);
 /// Pieces that the driver may hand over before it has to wait.
 const PIECES_MAX: usize = 4;
-const FRAME_COMPRESSION: CompressionSpec = CompressionSpec { codec: Codec::Zstd, level: 3, auto: false, obfuscate: 0 };
 
 /// The driver's end of what the agent sends.
-pub struct Inlet(Sender<Bytes>);
+pub struct Inlet(Mutex<Option<Sender<Bytes>>>);
 
 impl Inlet {
-    /// Hands bytes over; waits while the engine is busy. `Err(Stop)`: the run is over.
-    pub fn push(&self, bytes: Bytes, port: &Port) -> Result<(), Stop> {
-        crate::port::send(&self.0, bytes, port)
+    /// Hands bytes over; waits while the engine is busy. False: nobody wants to hear more.
+    pub fn push(&self, bytes: Bytes, port: &Port) -> bool {
+        let sender = self.0.lock().expect("no holder panics").clone();
+        sender.is_some_and(|sender| crate::port::send(&sender, bytes, port).is_ok())
+    }
+
+    /// Nothing more will come. If something is missing, the run ends with an error.
+    pub fn end(&self) {
+        *self.0.lock().expect("no holder panics") = None;
     }
 }
 
@@ -38,7 +42,7 @@ pub struct Frames {
 /// Both ends.
 pub fn line(port: &Arc<Port>) -> (Inlet, Frames) {
     let (sender, pieces) = bounded(PIECES_MAX);
-    (Inlet(sender), Frames { pieces, piece: None, at: 0, port: Arc::clone(port) })
+    (Inlet(Mutex::new(Some(sender))), Frames { pieces, piece: None, at: 0, port: Arc::clone(port) })
 }
 
 impl Frames {
@@ -93,30 +97,16 @@ pub fn send_frame(port: &Port, kind: FrameKind, body: &[u8]) -> Result<(), Stop>
 
 /// The body of a compressed frame.
 pub fn close_body(plain: &[u8]) -> Result<Vec<u8>, EngineError> {
-    let mut compressor =
-        Compressor::new(FRAME_COMPRESSION).map_err(|error| EngineError::Internal(error.to_string()))?;
+    let mut compressor = body_compressor().map_err(|error| EngineError::Internal(error.to_string()))?;
     Ok(put_body(&mut compressor, plain))
 }
 
-/// The same with a compressor that is there already.
-pub fn put_body(compressor: &mut Compressor, plain: &[u8]) -> Vec<u8> {
-    let (mut body, mut payload) = (Vec::new(), Vec::with_capacity(plain.len() / 2));
-    body.push(compressor.compress(plain, &mut payload) as u8);
-    put_varint(&mut body, plain.len() as u64);
-    body.extend_from_slice(&payload);
-    body
-}
-
 /// Opens the body of a compressed frame, which has at most `length_max` plain bytes.
-pub fn open_body(body: &[u8], length_max: usize, out: &mut Decompressor) -> Result<Vec<u8>, EngineError> {
-    let mut reader = Reader::new(body, "frame");
-    let codec = reader.take(1).and_then(|tag| Codec::from_byte(tag[0])).map_err(peer)?;
-    let length = take_varint(&mut reader).map_err(peer)?;
-    let length = usize::try_from(length).ok().filter(|length| *length <= length_max);
-    let length = length.ok_or_else(|| peer("the plain body of a frame is too long"))?;
-    let mut plain = vec![0; length];
-    out.decompress(codec, &body[reader.position()..], length, &mut plain).map_err(peer)?;
-    Ok(plain)
+pub fn open_body(body: &[u8], length_max: usize, opener: &mut Decompressor) -> Result<Vec<u8>, EngineError> {
+    frame::open_body(body, length_max, opener).map_err(|error| match error {
+        BodyError::TooLong(_) => peer("the plain body of a frame is too long"),
+        error => peer(error),
+    })
 }
 
 /// Room for leaves at the agent. Unit: bytes.

@@ -20,9 +20,10 @@ use crate::collect::{Collector, LastCheck, guard};
 use crate::error::EngineError;
 use crate::half::{Half, LocalSink, PackOptions};
 use crate::index::ChunkIndex;
-use crate::port::{Bytes, Port, allow_open_files};
+use crate::port::{Bytes, Port};
 use crate::secrets::Keys;
 use bork_core::chunker::ChunkerParams;
+use bork_core::descriptors::allow_open_files;
 use bork_core::metadata::MetadataOptions;
 use bork_core::seam::Stop;
 use bork_core::source::{Changed, FilesCache, LineFormat, Shared, SourceOptions, UnitResult, Worker};
@@ -35,7 +36,7 @@ use receive::Receiving;
 use resolve::{References, Resolver};
 use std::path::PathBuf;
 use std::sync::atomic::Ordering;
-use std::sync::{Arc, Mutex, OnceLock};
+use std::sync::{Arc, OnceLock};
 use std::thread::JoinHandle;
 
 /// Frames between two threads: each queue holds so many.
@@ -77,7 +78,7 @@ pub struct PullEngine {
     port: Arc<Port>,
     half: Arc<Half>,
     shared: Arc<Shared<LocalSink>>,
-    inlet: Mutex<Option<Arc<Inlet>>>,
+    inlet: Inlet,
     /// Kept open, so that the collector waits for the number of units and not for the end of the resolver.
     _results: Sender<UnitResult>,
     /// What this session was sent.
@@ -107,7 +108,6 @@ impl PullEngine {
         let (shared, _, _) = Shared::new(options, keys.source().clone(), threads, 0);
         let results = bounded(UNITS_MAX);
         let (inlet, frames) = line::line(&port);
-        let inlet = Mutex::new(Some(Arc::new(inlet)));
         let references = Arc::new(References::new(&scratch));
         let mut engine = PullEngine {
             port,
@@ -203,13 +203,12 @@ impl PullEngine {
 
     /// Bytes that the agent sent; waits while the engine is busy. False: nobody wants to hear more.
     pub fn received(&self, bytes: Bytes) -> bool {
-        let inlet = self.inlet.lock().expect("no holder panics").clone();
-        inlet.is_some_and(|inlet| inlet.push(bytes, &self.port).is_ok())
+        self.inlet.push(bytes, &self.port)
     }
 
     /// The agent will send nothing more. If something is missing, the run ends with an error.
     pub fn ended(&self) {
-        *self.inlet.lock().expect("no holder panics") = None;
+        self.inlet.end();
     }
 
     /// The run has ended early: keeps the names of the chunks that arrived, so that the next pull of this client is not
@@ -234,10 +233,7 @@ impl PullEngine {
 
     /// Original, compressed and deduplicated size, files, current path.
     pub fn progress(&self) -> (u64, u64, u64, u64, Vec<u8>) {
-        let (bytes, files, path) = self.shared.progress.read();
-        let counters = &self.half.counters;
-        let [compressed, new] = [&counters.compressed, &counters.deduplicated].map(|c| c.load(Ordering::Relaxed));
-        (bytes, compressed, new, files, path)
+        self.half.counters.progress(&self.shared.progress)
     }
 
     /// Makes all threads stop soon.

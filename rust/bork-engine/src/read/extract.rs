@@ -16,10 +16,8 @@ use bork_core::seam::Stop;
 use bork_core::writer::{Place, Places, Spot, Writer, refuse};
 use bork_format::item::{Item, Slice};
 use crossbeam_channel::bounded;
-use rustix::fs::{Mode, OFlags, openat};
 use rustix::process::{Resource, getrlimit};
 use std::collections::HashMap;
-use std::os::fd::AsFd;
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -52,7 +50,7 @@ struct Extract {
 
 /// Runs the restore. Without a target everything is read and verified and nothing written.
 pub fn run(reading: &Arc<Reading>, target: Option<&Path>) -> Result<(), Stop> {
-    crate::port::allow_open_files();
+    bork_core::descriptors::allow_open_files();
     let (tasks, task_queue) = bounded(2 * reading.plan.threads);
     let mut workers = Vec::new();
     for number in 0..reading.plan.threads.max(1) {
@@ -92,7 +90,7 @@ pub fn run(reading: &Arc<Reading>, target: Option<&Path>) -> Result<(), Stop> {
         let _ = worker.join();
     }
     for (spot, path, flags) in locked {
-        if let Err(problem) = places.as_ref().map_or(Ok(()), |places| lock(places, &spot, flags)) {
+        if let Err(problem) = places.as_ref().map_or(Ok(()), |places| places.set_flags(&spot, flags)) {
             reading.port.problem(&path, problem)?;
         }
     }
@@ -104,15 +102,6 @@ pub fn run(reading: &Arc<Reading>, target: Option<&Path>) -> Result<(), Stop> {
 /// A quarter of what this process may open: a directory and a file for each item on its way, and as much for deep trees.
 fn open_max() -> usize {
     getrlimit(Resource::Nofile).current.map_or(usize::MAX, |limit| (limit as usize / 4).max(64))
-}
-
-fn lock(places: &Places, spot: &Spot, wanted: u32) -> Result<(), Problem> {
-    let (directory, name) = places.find(spot)?;
-    let mode = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::CLOEXEC;
-    openat(directory.fd(), name, mode, Mode::empty())
-        .map_err(std::io::Error::from)
-        .and_then(|file| flags::write(file.as_fd(), wanted, flags::KEPT).map_err(|(_, error)| error))
-        .map_err(|error| Problem::metadata("set flags", error))
 }
 
 fn internal(reading: &Reading, error: &std::io::Error) -> Stop {

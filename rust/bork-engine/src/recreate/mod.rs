@@ -30,7 +30,6 @@ use bork_core::source::{LineFormat, Progress};
 use bork_format::Id;
 use crossbeam_channel::{Receiver, Sender, bounded};
 use source::Unit;
-use std::sync::atomic::Ordering;
 use std::sync::{Arc, OnceLock};
 use std::thread::JoinHandle;
 
@@ -170,10 +169,7 @@ impl RecreateEngine {
 
     /// Original, compressed and deduplicated size, files, current path.
     pub fn progress(&self) -> (u64, u64, u64, u64, Vec<u8>) {
-        let (bytes, files, path) = self.shared.progress.read();
-        let counters = &self.shared.half.counters;
-        let [compressed, new] = [&counters.compressed, &counters.deduplicated].map(|c| c.load(Ordering::Relaxed));
-        (bytes, compressed, new, files, path)
+        self.shared.half.counters.progress(&self.shared.progress)
     }
 }
 

@@ -50,7 +50,7 @@ pub struct PushMode {
 /// A running push.
 pub struct PushEngine {
     engine: ReadEngine,
-    inlet: Mutex<Option<Arc<Inlet>>>,
+    inlet: Inlet,
 }
 
 impl PushEngine {
@@ -65,18 +65,17 @@ impl PushEngine {
         let (inlet, frames) = line(&port);
         plan.mode = Mode::Push(PushMode { wire, frames: Mutex::new(Some(frames)) });
         let engine = ReadEngine::launch(plan, port, keys, index)?;
-        Ok(PushEngine { engine, inlet: Mutex::new(Some(Arc::new(inlet))) })
+        Ok(PushEngine { engine, inlet })
     }
 
     /// Bytes that the agent sent; waits while the engine is busy. False: nobody wants to hear more.
     pub fn received(&self, bytes: Bytes) -> bool {
-        let inlet = self.inlet.lock().expect("no holder panics").clone();
-        inlet.is_some_and(|inlet| inlet.push(bytes, self.engine.port()).is_ok())
+        self.inlet.push(bytes, self.engine.port())
     }
 
     /// The agent will send nothing more. If something is missing, the run ends with an error.
     pub fn ended(&self) {
-        *self.inlet.lock().expect("no holder panics") = None;
+        self.inlet.end();
     }
 
     /// The engine that reads: its port and its progress.

@@ -3,8 +3,9 @@
 use super::super::Reading;
 use super::super::stream::Emit;
 use crate::error::EngineError;
-use crate::pull::line::{put_body, send_frame};
+use crate::pull::line::send_frame;
 use bork_core::compress::{CompressionSpec, Compressor};
+use bork_core::frame::put_body;
 use bork_core::problem::{Problem, ProblemKind};
 use bork_core::seam::Stop;
 use bork_format::pack::Codec;
