@@ -8,6 +8,7 @@ use crate::link::{Link, greet, read_frame};
 use crate::options::names;
 use crate::outbox::Limits;
 use crate::restore::Restore;
+use bork_core::descriptors::allow_open_files;
 use bork_core::seam::Stop;
 use bork_format::item::Time;
 use bork_format::pull::{FrameKind, Hello, Plan, RestorePlan, put_frame};
@@ -112,6 +113,7 @@ fn backup(plan: Plan, fence: &Fence, arguments: &Arguments, mut input: File, out
     let sources: Vec<&[u8]> = plan.roots.iter().map(|(source, _)| source.as_slice()).collect();
     let rate = [plan.rate, arguments.rate].into_iter().filter(|rate| *rate > 0).min().unwrap_or(0);
     let limits = Limits { rate, bytes: arguments.max_bytes, time: arguments.max_time };
+    allow_open_files(); // a deep tree, as in a local backup
     confine::to_read(&sources, &fence.read)?;
     watch(limits.time);
     let link = Arc::new(Link::default());
