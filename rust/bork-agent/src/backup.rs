@@ -4,11 +4,12 @@ use crate::link::{LeafQueue, Leaves, Link, leaf_queue};
 use crate::options::{chunker, compression, matcher, source};
 use crate::sink::{Sent, SinkContext, WireSink};
 use bork_core::identify::SourceKeys;
+use bork_core::problem::ProblemKind;
 use bork_core::seam::{NoPrevious, Previous, Stop};
 use bork_core::source::{BodyBytes, Shared, Task, UnitResult, WINDOW_UNITS, Worker};
 use bork_core::walk::{FileSystems, Root, RootKind, Unit, WalkOptions, Walker, sort_roots};
 use bork_format::codec::put_varint;
-use bork_format::pull::{Entry, FrameKind, PROBLEM_KINDS, Plan, Problem, Status, Unit as WireUnit};
+use bork_format::pull::{Entry, FrameKind, Plan, Problem, Status, Unit as WireUnit};
 use crossbeam_channel::{Receiver, Sender, bounded};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::Ordering;
@@ -253,6 +254,6 @@ fn parts(mut unit: WireUnit) -> Vec<WireUnit> {
 
 /// A problem as the server gets it.
 pub fn wire_problem(path: Vec<u8>, problem: &bork_core::problem::Problem) -> Problem {
-    let kind = PROBLEM_KINDS.iter().position(|word| *word == problem.kind.as_str()).unwrap_or(1);
+    let kind = ProblemKind::ALL.iter().position(|kind| *kind == problem.kind).unwrap_or_default();
     Problem { path, kind, message: problem.message.clone().into_bytes() }
 }

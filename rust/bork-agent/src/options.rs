@@ -6,7 +6,7 @@ use bork_core::metadata::{MetadataOptions, NameTables};
 use bork_core::pattern::{Action, Matcher, Style};
 use bork_core::source::{Changed, FilesCache, LineFormat, SourceOptions};
 use bork_format::pack::Codec;
-use bork_format::pull::{Chunking, Plan};
+use bork_format::pull::Plan;
 use std::sync::{Arc, OnceLock};
 
 /// Compiled expressions of the server's patterns, all together, and what each may take in any case. Unit: bytes.
@@ -15,12 +15,7 @@ const EXPRESSION_LENGTH_MIN: usize = 128 << 10;
 
 /// How content is cut.
 pub fn chunker(plan: &Plan) -> Result<ChunkerParams, String> {
-    let params = match plan.chunking {
-        Chunking::Gear { min_exponent, max_exponent, mask_bits } => {
-            ChunkerParams::Gear { min_exponent, max_exponent, mask_bits }
-        }
-        Chunking::Fixed { block, header } => ChunkerParams::Fixed { block, header },
-    };
+    let params = plan.chunking;
     if params.is_valid() { Ok(params) } else { Err("the server asks for a chunker that cannot be".into()) }
 }
 

@@ -31,6 +31,12 @@ pub enum ProblemKind {
 }
 
 impl ProblemKind {
+    /// All kinds, in the order of their numbers in the pull protocol.
+    pub const ALL: [ProblemKind; 9] = {
+        use ProblemKind::*;
+        [Changed, Io, Permission, NotFound, Race, Metadata, SymlinkParent, PathTraversal, Damaged]
+    };
+
     /// The stable word for this kind.
     pub fn as_str(self) -> &'static str {
         match self {
@@ -114,12 +120,7 @@ mod tests {
 
     #[test]
     fn every_kind_has_its_own_stable_word() {
-        use ProblemKind::*;
-        let words: Vec<&str> =
-            [Changed, Io, Permission, NotFound, Race, Metadata, SymlinkParent, PathTraversal, Damaged]
-                .into_iter()
-                .map(ProblemKind::as_str)
-                .collect();
+        let words = ProblemKind::ALL.map(ProblemKind::as_str);
         let expected = [
             "changed",
             "io",
@@ -132,6 +133,7 @@ mod tests {
             "damaged",
         ];
         assert_eq!(words, expected);
+        assert_eq!(words, bork_format::pull::PROBLEM_KINDS);
     }
 
     #[test]

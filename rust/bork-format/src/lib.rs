@@ -7,6 +7,7 @@
 //! a guess.
 #![forbid(unsafe_code)]
 
+pub mod chunking;
 pub mod codec;
 pub mod index;
 pub mod item;

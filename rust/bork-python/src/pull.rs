@@ -5,12 +5,11 @@ use crate::events::{borrowed, fetched, next_event};
 use crate::index::ChunkIndex;
 use crate::keys::Keys;
 use crate::plan::{self, Plan};
-use bork_core::chunker::ChunkerParams;
 use bork_engine::half::PackOptions;
 use bork_engine::pull::{PullEngine as Engine, PullPlan};
 use bork_format::Id;
 use bork_format::item::Time;
-use bork_format::pull::{Chunking, Hello, Plan as WirePlan, Wire};
+use bork_format::pull::{Hello, Plan as WirePlan, Wire};
 use pyo3::prelude::*;
 use pyo3::pybacked::PyBackedBytes;
 use pyo3::types::{PyBytes, PyDict};
@@ -108,12 +107,7 @@ fn compile_wire(p: &mut Plan<'_, '_>) -> PyResult<WirePlan> {
         Some(lines) => Some(Plan::new(&lines).get::<Option<Vec<u8>>>("filter")?.unwrap_or_default()),
         None => None,
     };
-    let chunking = match plan::chunker(p)? {
-        ChunkerParams::Gear { min_exponent, max_exponent, mask_bits } => {
-            Chunking::Gear { min_exponent, max_exponent, mask_bits }
-        }
-        ChunkerParams::Fixed { block, header } => Chunking::Fixed { block, header },
-    };
+    let chunking = plan::chunker(p)?;
     let compression = plan::compression(p)?;
     let wire = Wire { codec: compression.codec as u8, level: u32::from(compression.level), auto: compression.auto };
     let previous_start: Option<Time> = match p.inner("previous")? {

@@ -34,17 +34,6 @@ const POLL: Duration = Duration::from_millis(50);
 const AHEAD_MAX: usize = 128 << 10;
 /// Most bytes of a message of the client.
 const MESSAGE_LENGTH_MAX: usize = 1024;
-const KINDS: [ProblemKind; 9] = [
-    ProblemKind::Changed,
-    ProblemKind::Io,
-    ProblemKind::Permission,
-    ProblemKind::NotFound,
-    ProblemKind::Race,
-    ProblemKind::Metadata,
-    ProblemKind::SymlinkParent,
-    ProblemKind::PathTraversal,
-    ProblemKind::Damaged,
-];
 
 /// What items of this session may refer to.
 pub struct References {
@@ -280,7 +269,10 @@ pub fn check_slices(slices: &[Slice], references: &References, half: &Half) -> R
 
 /// A problem of a client, with its path.
 pub fn problem_of(problem: WireProblem) -> (Vec<u8>, Problem) {
-    (problem.path, Problem::new(KINDS[problem.kind.min(KINDS.len() - 1)], words(&problem.message)))
+    (
+        problem.path,
+        Problem::new(ProblemKind::ALL[problem.kind.min(ProblemKind::ALL.len() - 1)], words(&problem.message)),
+    )
 }
 
 /// Words of a client, without what would steer a terminal.

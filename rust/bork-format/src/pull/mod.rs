@@ -12,7 +12,7 @@ mod restore;
 pub use backup::{
     Entry, Object, PROBLEM_KINDS, Problem, Status, Unit, decode_object, put_object_head, reference, reference_of,
 };
-pub use plan::{Chunking, Hello, Plan, Wire};
+pub use plan::{Hello, Plan, Wire};
 pub use restore::{
     BATCH_COUNT_MAX, BATCH_LENGTH_MAX, BATCHES_LENGTH_MAX, BATCHES_MAX, CONTENT_LENGTH_MAX, RUN_LENGTH_MAX,
     RestoreEntry, RestorePlan, Run, Verdict, decode_batch, for_each_run, put_restore_entry,

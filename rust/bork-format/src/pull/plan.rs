@@ -1,6 +1,7 @@
 //! Hello and plan: what is agreed before anything is read.
 
 use super::{TEXT_LENGTH_MAX, VERSION, put_bins, take_bins, take_fields, take_flag};
+use crate::chunking::ChunkerParams;
 use crate::codec::{Reader, Writer};
 use crate::item::Time;
 use crate::{Error, Result};
@@ -75,27 +76,6 @@ impl Hello {
     }
 }
 
-/// How content is cut.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Chunking {
-    /// Keyed Gear.
-    Gear {
-        /// log2 of the shortest chunk.
-        min_exponent: u8,
-        /// log2 of the longest chunk.
-        max_exponent: u8,
-        /// Bits of the mask.
-        mask_bits: u8,
-    },
-    /// Blocks behind a header.
-    Fixed {
-        /// Length of a block.
-        block: u32,
-        /// Length of the header.
-        header: u32,
-    },
-}
-
 /// How chunks are compressed on the way.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Wire {
@@ -129,7 +109,7 @@ pub struct Plan {
     /// Start of the previous archive, if leaves follow.
     pub previous_start: Option<Time>,
     /// Chunker.
-    pub chunking: Chunking,
+    pub chunking: ChunkerParams,
     /// Compression.
     pub wire: Wire,
     /// Key of chunk ids.
@@ -213,11 +193,11 @@ impl Plan {
             put_time(&mut w, time);
         }
         match self.chunking {
-            Chunking::Gear { min_exponent, max_exponent, mask_bits } => {
+            ChunkerParams::Gear { min_exponent, max_exponent, mask_bits } => {
                 w.array(3);
                 [min_exponent, max_exponent, mask_bits].iter().for_each(|value| w.uint(u64::from(*value)));
             }
-            Chunking::Fixed { block, header } => {
+            ChunkerParams::Fixed { block, header } => {
                 w.array(2);
                 [block, header].iter().for_each(|value| w.uint(u64::from(*value)));
             }
@@ -295,15 +275,15 @@ impl Plan {
     }
 }
 
-fn take_chunking(r: &mut Reader<'_>) -> Result<Chunking> {
+fn take_chunking(r: &mut Reader<'_>) -> Result<ChunkerParams> {
     let exponent = |value: u64| u8::try_from(value).or_else(|_| malformed("an exponent is too large"));
     match r.array(3)? {
-        3 => Ok(Chunking::Gear {
+        3 => Ok(ChunkerParams::Gear {
             min_exponent: exponent(r.uint()?)?,
             max_exponent: exponent(r.uint()?)?,
             mask_bits: exponent(r.uint()?)?,
         }),
-        2 => Ok(Chunking::Fixed { block: r.uint32()?, header: r.uint32()? }),
+        2 => Ok(ChunkerParams::Fixed { block: r.uint32()?, header: r.uint32()? }),
         _ => malformed("the chunker is unknown"),
     }
 }
@@ -326,7 +306,7 @@ mod tests {
             statuses: Some(b"AM".to_vec()),
             start: Time { seconds: -3, nanoseconds: 7 },
             previous_start: None,
-            chunking: Chunking::Gear { min_exponent: 18, max_exponent: 22, mask_bits: 20 },
+            chunking: ChunkerParams::Gear { min_exponent: 18, max_exponent: 22, mask_bits: 20 },
             wire: Wire { codec: 2, level: 3, auto: false },
             id_key: [1; 32],
             chunker_key: [2; 32],
