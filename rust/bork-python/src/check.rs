@@ -1,23 +1,33 @@
 //! The check engine.
 
 use crate::error::to_python;
-use crate::events::{fetched, next_event};
+use crate::events::{Counters, Driven, engine_class};
 use crate::id_from;
 use crate::index::ChunkIndex;
 use crate::keys::Keys;
 use crate::plan::{self, Plan};
 use bork_engine::check::{CheckEngine as Engine, CheckPlan};
+use bork_engine::port::Port;
 use pyo3::prelude::*;
-use pyo3::pybacked::PyBackedBytes;
-use pyo3::types::{PyBytes, PyDict};
+use pyo3::types::PyDict;
 use std::sync::Arc;
 
 /// Checks packs and archives.
 #[pyclass(frozen, module = "bork.core._native")]
 pub struct CheckEngine(Engine);
 
-#[pymethods]
-impl CheckEngine {
+impl Driven for CheckEngine {
+    fn port(&self) -> &Port {
+        self.0.port()
+    }
+
+    fn counters(&self) -> Counters {
+        let (done, total, count, name) = self.0.progress();
+        (done, total, 0, count, name)
+    }
+}
+
+engine_class!(CheckEngine {
     #[new]
     #[pyo3(signature = (plan, keys, index))]
     fn new(py: Python<'_>, plan: &Bound<'_, PyDict>, keys: Option<&Keys>, index: &ChunkIndex) -> PyResult<Self> {
@@ -26,28 +36,7 @@ impl CheckEngine {
         let engine = py.detach(|| Engine::start(plan, keys, Arc::clone(&index.0)));
         Ok(CheckEngine(engine.map_err(to_python)?))
     }
-
-    fn next_event(&self, py: Python<'_>, timeout_s: f64) -> PyResult<Option<Py<PyAny>>> {
-        next_event(py, self.0.port(), timeout_s)
-    }
-
-    fn fetched(&self, token: u64, data: Vec<PyBackedBytes>) {
-        fetched(self.0.port(), token, data);
-    }
-
-    fn fetch_failed(&self, token: u64, message: String) {
-        self.0.port().answer(token, Err(message));
-    }
-
-    fn progress<'py>(&self, py: Python<'py>) -> (u64, u64, u64, u64, Bound<'py, PyBytes>) {
-        let (done, total, count, name) = self.0.progress();
-        (done, total, 0, count, PyBytes::new(py, &name))
-    }
-
-    fn cancel(&self) {
-        self.0.port().cancel();
-    }
-}
+});
 
 fn compile(dict: &Bound<'_, PyDict>) -> PyResult<CheckPlan> {
     let mut p = Plan::new(dict);

@@ -1,13 +1,14 @@
 //! The two engines of a compaction, and the marks that pass from one to the other.
 
 use crate::error::to_python;
-use crate::events::{fetched, next_event};
+use crate::events::{Counters, Driven, engine_class};
 use crate::id_from;
 use crate::index::{ChunkIndex, ids};
 use crate::keys::Keys;
 use crate::plan::{self, Plan};
 use bork_engine::half::PackOptions;
 use bork_engine::mark::{MarkEngine as Mark, MarkPlan, Marks as EngineMarks};
+use bork_engine::port::Port;
 use bork_engine::rewrite::{RewriteEngine as Rewrite, RewritePlan};
 use pyo3::prelude::*;
 use pyo3::pybacked::PyBackedBytes;
@@ -47,8 +48,17 @@ impl Marks {
 #[pyclass(frozen, module = "bork.core._native")]
 pub struct MarkEngine(Mark);
 
-#[pymethods]
-impl MarkEngine {
+impl Driven for MarkEngine {
+    fn port(&self) -> &Port {
+        self.0.port()
+    }
+
+    fn counters(&self) -> Counters {
+        (0, 0, 0, self.0.progress(), Vec::new())
+    }
+}
+
+engine_class!(MarkEngine {
     #[new]
     fn new(py: Python<'_>, plan: &Bound<'_, PyDict>, keys: &Keys, index: &ChunkIndex, marks: &Marks) -> PyResult<Self> {
         let mut p = Plan::new(plan);
@@ -59,34 +69,24 @@ impl MarkEngine {
         let (keys, index, marks) = (Arc::clone(&keys.0), Arc::clone(&index.0), Arc::clone(&marks.0));
         Ok(MarkEngine(py.detach(|| Mark::start(plan, keys, index, marks)).map_err(to_python)?))
     }
-
-    fn next_event(&self, py: Python<'_>, timeout_s: f64) -> PyResult<Option<Py<PyAny>>> {
-        next_event(py, self.0.port(), timeout_s)
-    }
-
-    fn fetched(&self, token: u64, data: Vec<PyBackedBytes>) {
-        fetched(self.0.port(), token, data);
-    }
-
-    fn fetch_failed(&self, token: u64, message: String) {
-        self.0.port().answer(token, Err(message));
-    }
-
-    fn progress<'py>(&self, py: Python<'py>) -> (u64, u64, u64, u64, Bound<'py, PyBytes>) {
-        (0, 0, 0, self.0.progress(), PyBytes::new(py, b""))
-    }
-
-    fn cancel(&self) {
-        self.0.port().cancel();
-    }
-}
+});
 
 /// Moves needed chunks into new packs.
 #[pyclass(frozen, module = "bork.core._native")]
 pub struct RewriteEngine(Rewrite);
 
-#[pymethods]
-impl RewriteEngine {
+impl Driven for RewriteEngine {
+    fn port(&self) -> &Port {
+        self.0.port()
+    }
+
+    fn counters(&self) -> Counters {
+        let (done, total, objects) = self.0.progress();
+        (done, total, 0, objects, Vec::new())
+    }
+}
+
+engine_class!(RewriteEngine writes {
     #[new]
     fn new(py: Python<'_>, plan: &Bound<'_, PyDict>, keys: &Keys, index: &ChunkIndex, marks: &Marks) -> PyResult<Self> {
         let mut p = Plan::new(plan);
@@ -104,33 +104,7 @@ impl RewriteEngine {
         Ok(RewriteEngine(py.detach(|| Rewrite::start(plan, keys, index, marks)).map_err(to_python)?))
     }
 
-    fn next_event(&self, py: Python<'_>, timeout_s: f64) -> PyResult<Option<Py<PyAny>>> {
-        next_event(py, self.0.port(), timeout_s)
-    }
-
-    #[expect(unused_variables, reason = "stores are answered in the order of their events")]
-    fn stored(&self, token: u64) {
-        self.0.port().stored();
-    }
-
-    fn fetched(&self, token: u64, data: Vec<PyBackedBytes>) {
-        fetched(self.0.port(), token, data);
-    }
-
-    fn fetch_failed(&self, token: u64, message: String) {
-        self.0.port().answer(token, Err(message));
-    }
-
-    fn progress<'py>(&self, py: Python<'py>) -> (u64, u64, u64, u64, Bound<'py, PyBytes>) {
-        let (done, total, objects) = self.0.progress();
-        (done, total, 0, objects, PyBytes::new(py, b""))
-    }
-
     fn kept<'py>(&self, py: Python<'py>) -> Vec<Bound<'py, PyBytes>> {
         self.0.kept().iter().map(|name| PyBytes::new(py, name)).collect()
     }
-
-    fn cancel(&self) {
-        self.0.port().cancel();
-    }
-}
+});

@@ -1,7 +1,7 @@
 //! The create engine.
 
 use crate::error::to_python;
-use crate::events::{fetched, next_event};
+use crate::events::{Counters, Driven, engine_class};
 use crate::index::ChunkIndex;
 use crate::keys::Keys;
 use crate::plan::{self, Plan};
@@ -11,11 +11,11 @@ use bork_core::source::{Changed, FileSystemTrust, FilesCache, SourceOptions, Std
 use bork_core::walk::{FileSystems, Root, RootKind, WalkOptions};
 use bork_engine::create::{CreateEngine as Engine, CreatePlan};
 use bork_engine::half::PackOptions;
+use bork_engine::port::Port;
 use bork_format::Id;
 use bork_format::item::Time;
 use pyo3::prelude::*;
-use pyo3::pybacked::PyBackedBytes;
-use pyo3::types::{PyBytes, PyDict};
+use pyo3::types::PyDict;
 use std::fs::File;
 use std::sync::Arc;
 
@@ -23,41 +23,28 @@ use std::sync::Arc;
 #[pyclass(frozen, module = "bork.core._native")]
 pub struct CreateEngine(Engine);
 
-#[pymethods]
-impl CreateEngine {
+impl Driven for CreateEngine {
+    fn port(&self) -> &Port {
+        self.0.port()
+    }
+
+    fn counters(&self) -> Counters {
+        self.0.progress()
+    }
+
+    fn stop(&self) {
+        self.0.cancel();
+    }
+}
+
+engine_class!(CreateEngine writes {
     #[new]
     fn new(py: Python<'_>, plan: &Bound<'_, PyDict>, keys: &Keys, index: &ChunkIndex) -> PyResult<Self> {
         let plan = compile(plan)?;
         let engine = py.detach(|| Engine::start(plan, Arc::clone(&keys.0), Arc::clone(&index.0)));
         Ok(CreateEngine(engine.map_err(to_python)?))
     }
-
-    fn next_event(&self, py: Python<'_>, timeout_s: f64) -> PyResult<Option<Py<PyAny>>> {
-        next_event(py, self.0.port(), timeout_s)
-    }
-
-    #[expect(unused_variables, reason = "stores are answered in the order of their events")]
-    fn stored(&self, token: u64) {
-        self.0.port().stored();
-    }
-
-    fn fetched(&self, token: u64, data: Vec<PyBackedBytes>) {
-        fetched(self.0.port(), token, data);
-    }
-
-    fn fetch_failed(&self, token: u64, message: String) {
-        self.0.port().answer(token, Err(message));
-    }
-
-    fn progress<'py>(&self, py: Python<'py>) -> (u64, u64, u64, u64, Bound<'py, PyBytes>) {
-        let (original, compressed, new, files, path) = self.0.progress();
-        (original, compressed, new, files, PyBytes::new(py, &path))
-    }
-
-    fn cancel(&self) {
-        self.0.cancel();
-    }
-}
+});
 
 fn compile(dict: &Bound<'_, PyDict>) -> PyResult<CreatePlan> {
     let mut p = Plan::new(dict);

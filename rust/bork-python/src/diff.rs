@@ -1,51 +1,40 @@
 //! The diff engine.
 
 use crate::error::to_python;
-use crate::events::{fetched, next_event};
+use crate::events::{Counters, Driven, engine_class};
 use crate::index::ChunkIndex;
 use crate::keys::Keys;
 use crate::plan::{self, Plan};
 use bork_core::pattern::ItemFilter;
 use bork_engine::diff::{DiffEngine as Engine, DiffPlan, FIELDS, Rules, SortKey};
+use bork_engine::port::Port;
 use pyo3::prelude::*;
-use pyo3::pybacked::PyBackedBytes;
-use pyo3::types::{PyBytes, PyDict};
+use pyo3::types::PyDict;
 use std::sync::Arc;
 
 /// Compares two archives.
 #[pyclass(frozen, module = "bork.core._native")]
 pub struct DiffEngine(Engine);
 
-#[pymethods]
-impl DiffEngine {
+impl Driven for DiffEngine {
+    fn port(&self) -> &Port {
+        self.0.port()
+    }
+
+    fn counters(&self) -> Counters {
+        let (items, path) = self.0.progress();
+        (items, 0, 0, 0, path)
+    }
+}
+
+engine_class!(DiffEngine {
     #[new]
     fn new(py: Python<'_>, plan: &Bound<'_, PyDict>, keys: &Keys, index: &ChunkIndex) -> PyResult<Self> {
         let plan = compile(plan)?;
         let engine = py.detach(|| Engine::start(plan, Arc::clone(&keys.0), Arc::clone(&index.0)));
         Ok(DiffEngine(engine.map_err(to_python)?))
     }
-
-    fn next_event(&self, py: Python<'_>, timeout_s: f64) -> PyResult<Option<Py<PyAny>>> {
-        next_event(py, self.0.port(), timeout_s)
-    }
-
-    fn fetched(&self, token: u64, data: Vec<PyBackedBytes>) {
-        fetched(self.0.port(), token, data);
-    }
-
-    fn fetch_failed(&self, token: u64, message: String) {
-        self.0.port().answer(token, Err(message));
-    }
-
-    fn progress<'py>(&self, py: Python<'py>) -> (u64, u64, u64, u64, Bound<'py, PyBytes>) {
-        let (items, path) = self.0.progress();
-        (items, 0, 0, 0, PyBytes::new(py, &path))
-    }
-
-    fn cancel(&self) {
-        self.0.port().cancel();
-    }
-}
+});
 
 fn compile(dict: &Bound<'_, PyDict>) -> PyResult<DiffPlan> {
     let mut p = Plan::new(dict);

@@ -146,3 +146,67 @@ pub fn fetched(port: &Port, token: u64, data: Vec<PyBackedBytes>) {
     let data = data.into_iter().map(borrowed).collect();
     port.answer(token, Ok(data));
 }
+
+/// Counters of an engine, and where it is.
+pub type Counters = (u64, u64, u64, u64, Vec<u8>);
+
+/// What drives an engine, whatever it does.
+pub trait Driven {
+    /// Events and answers.
+    fn port(&self) -> &Port;
+    /// Four numbers and a path, which each engine describes in `_native.pyi`.
+    fn counters(&self) -> Counters;
+    /// Makes all threads stop soon.
+    fn stop(&self) {
+        self.port().cancel();
+    }
+}
+
+/// The methods of an engine's class: its own, and those that all engines have. `writes` adds the answer to a store.
+macro_rules! engine_class {
+    ($class:ident writes { $($own:tt)* }) => {
+        $crate::events::engine_class!($class {
+            $($own)*
+
+            #[expect(unused_variables, reason = "stores are answered in the order of their events")]
+            fn stored(&self, token: u64) {
+                $crate::events::Driven::port(self).stored();
+            }
+        });
+    };
+    ($class:ident { $($own:tt)* }) => {
+        #[pyo3::pymethods]
+        impl $class {
+            $($own)*
+
+            fn next_event(
+                &self,
+                py: pyo3::Python<'_>,
+                timeout_s: f64,
+            ) -> pyo3::PyResult<Option<pyo3::Py<pyo3::PyAny>>> {
+                $crate::events::next_event(py, $crate::events::Driven::port(self), timeout_s)
+            }
+
+            fn fetched(&self, token: u64, data: Vec<pyo3::pybacked::PyBackedBytes>) {
+                $crate::events::fetched($crate::events::Driven::port(self), token, data);
+            }
+
+            fn fetch_failed(&self, token: u64, message: String) {
+                $crate::events::Driven::port(self).answer(token, Err(message));
+            }
+
+            fn progress<'py>(
+                &self,
+                py: pyo3::Python<'py>,
+            ) -> (u64, u64, u64, u64, pyo3::Bound<'py, pyo3::types::PyBytes>) {
+                let (first, second, third, fourth, path) = $crate::events::Driven::counters(self);
+                (first, second, third, fourth, pyo3::types::PyBytes::new(py, &path))
+            }
+
+            fn cancel(&self) {
+                $crate::events::Driven::stop(self);
+            }
+        }
+    };
+}
+pub(crate) use engine_class;

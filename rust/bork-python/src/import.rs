@@ -1,7 +1,7 @@
 //! The import engine.
 
 use crate::error::to_python;
-use crate::events::{fetched, next_event};
+use crate::events::{Counters, Driven, engine_class};
 use crate::index::ChunkIndex;
 use crate::keys::Keys;
 use crate::plan::{self, Plan};
@@ -9,9 +9,9 @@ use bork_core::metadata::MetadataOptions;
 use bork_core::source::{Changed, FilesCache, SourceOptions};
 use bork_engine::half::PackOptions;
 use bork_engine::import::{ImportEngine as Engine, ImportPlan, RUN_LENGTH};
+use bork_engine::port::Port;
 use pyo3::prelude::*;
-use pyo3::pybacked::PyBackedBytes;
-use pyo3::types::{PyBytes, PyDict};
+use pyo3::types::PyDict;
 use std::fs::File;
 use std::sync::Arc;
 
@@ -19,41 +19,28 @@ use std::sync::Arc;
 #[pyclass(frozen, module = "bork.core._native")]
 pub struct ImportEngine(Engine);
 
-#[pymethods]
-impl ImportEngine {
+impl Driven for ImportEngine {
+    fn port(&self) -> &Port {
+        self.0.port()
+    }
+
+    fn counters(&self) -> Counters {
+        self.0.progress()
+    }
+
+    fn stop(&self) {
+        self.0.cancel();
+    }
+}
+
+engine_class!(ImportEngine writes {
     #[new]
     fn new(py: Python<'_>, plan: &Bound<'_, PyDict>, keys: &Keys, index: &ChunkIndex) -> PyResult<Self> {
         let plan = compile(plan)?;
         let engine = py.detach(|| Engine::start(plan, Arc::clone(&keys.0), Arc::clone(&index.0)));
         Ok(ImportEngine(engine.map_err(to_python)?))
     }
-
-    fn next_event(&self, py: Python<'_>, timeout_s: f64) -> PyResult<Option<Py<PyAny>>> {
-        next_event(py, self.0.port(), timeout_s)
-    }
-
-    #[expect(unused_variables, reason = "stores are answered in the order of their events")]
-    fn stored(&self, token: u64) {
-        self.0.port().stored();
-    }
-
-    fn fetched(&self, token: u64, data: Vec<PyBackedBytes>) {
-        fetched(self.0.port(), token, data);
-    }
-
-    fn fetch_failed(&self, token: u64, message: String) {
-        self.0.port().answer(token, Err(message));
-    }
-
-    fn progress<'py>(&self, py: Python<'py>) -> (u64, u64, u64, u64, Bound<'py, PyBytes>) {
-        let (original, compressed, new, files, path) = self.0.progress();
-        (original, compressed, new, files, PyBytes::new(py, &path))
-    }
-
-    fn cancel(&self) {
-        self.0.cancel();
-    }
-}
+});
 
 fn compile(dict: &Bound<'_, PyDict>) -> PyResult<ImportPlan> {
     let mut p = Plan::new(dict);

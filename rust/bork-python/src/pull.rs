@@ -1,11 +1,12 @@
 //! The pull engine.
 
 use crate::error::to_python;
-use crate::events::{borrowed, fetched, next_event};
+use crate::events::{Counters, Driven, borrowed, engine_class};
 use crate::index::ChunkIndex;
 use crate::keys::Keys;
 use crate::plan::{self, Plan};
 use bork_engine::half::PackOptions;
+use bork_engine::port::Port;
 use bork_engine::pull::{PullEngine as Engine, PullPlan};
 use bork_format::Id;
 use bork_format::item::Time;
@@ -20,8 +21,21 @@ use std::sync::Arc;
 #[pyclass(frozen, module = "bork.core._native")]
 pub struct PullEngine(Engine);
 
-#[pymethods]
-impl PullEngine {
+impl Driven for PullEngine {
+    fn port(&self) -> &Port {
+        self.0.port()
+    }
+
+    fn counters(&self) -> Counters {
+        self.0.progress()
+    }
+
+    fn stop(&self) {
+        self.0.cancel();
+    }
+}
+
+engine_class!(PullEngine writes {
     #[new]
     fn new(py: Python<'_>, plan: &Bound<'_, PyDict>, keys: &Keys, index: &ChunkIndex) -> PyResult<Self> {
         let plan = compile(plan)?;
@@ -45,33 +59,7 @@ impl PullEngine {
     fn forget(&self) {
         self.0.forget();
     }
-
-    fn next_event(&self, py: Python<'_>, timeout_s: f64) -> PyResult<Option<Py<PyAny>>> {
-        next_event(py, self.0.port(), timeout_s)
-    }
-
-    #[expect(unused_variables, reason = "stores are answered in the order of their events")]
-    fn stored(&self, token: u64) {
-        self.0.port().stored();
-    }
-
-    fn fetched(&self, token: u64, data: Vec<PyBackedBytes>) {
-        fetched(self.0.port(), token, data);
-    }
-
-    fn fetch_failed(&self, token: u64, message: String) {
-        self.0.port().answer(token, Err(message));
-    }
-
-    fn progress<'py>(&self, py: Python<'py>) -> (u64, u64, u64, u64, Bound<'py, PyBytes>) {
-        let (original, compressed, new, files, path) = self.0.progress();
-        (original, compressed, new, files, PyBytes::new(py, &path))
-    }
-
-    fn cancel(&self) {
-        self.0.cancel();
-    }
-}
+});
 
 fn compile(dict: &Bound<'_, PyDict>) -> PyResult<PullPlan> {
     let mut p = Plan::new(dict);

@@ -1,7 +1,7 @@
 //! The read engine.
 
 use crate::error::to_python;
-use crate::events::{fetched, next_event};
+use crate::events::{Counters, Driven, engine_class};
 use crate::index::ChunkIndex;
 use crate::keys::Keys;
 use crate::plan::{self, Plan};
@@ -9,10 +9,10 @@ use bork_core::pattern::ItemFilter;
 use bork_core::render::{ArchiveKeys, Format};
 use bork_core::writer::Options as WriteOptions;
 use bork_engine::error::EngineError;
+use bork_engine::port::Port;
 use bork_engine::read::{ListFormat, Mode, ReadEngine as Engine, ReadPlan, TarFormat};
 use pyo3::prelude::*;
-use pyo3::pybacked::PyBackedBytes;
-use pyo3::types::{PyBytes, PyDict};
+use pyo3::types::PyDict;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::Mutex;
@@ -21,36 +21,25 @@ use std::sync::Mutex;
 #[pyclass(frozen, module = "bork.core._native")]
 pub struct ReadEngine(Engine);
 
-#[pymethods]
-impl ReadEngine {
+impl Driven for ReadEngine {
+    fn port(&self) -> &Port {
+        self.0.port()
+    }
+
+    fn counters(&self) -> Counters {
+        let (done, total, count, name) = self.0.progress();
+        (done, total, 0, count, name)
+    }
+}
+
+engine_class!(ReadEngine {
     #[new]
     fn new(py: Python<'_>, plan: &Bound<'_, PyDict>, keys: &Keys, index: &ChunkIndex) -> PyResult<Self> {
         let plan = compile(plan)?;
         let engine = py.detach(|| Engine::start(plan, Arc::clone(&keys.0), Arc::clone(&index.0)));
         Ok(ReadEngine(engine.map_err(to_python)?))
     }
-
-    fn next_event(&self, py: Python<'_>, timeout_s: f64) -> PyResult<Option<Py<PyAny>>> {
-        next_event(py, self.0.port(), timeout_s)
-    }
-
-    fn fetched(&self, token: u64, data: Vec<PyBackedBytes>) {
-        fetched(self.0.port(), token, data);
-    }
-
-    fn fetch_failed(&self, token: u64, message: String) {
-        self.0.port().answer(token, Err(message));
-    }
-
-    fn progress<'py>(&self, py: Python<'py>) -> (u64, u64, u64, u64, Bound<'py, PyBytes>) {
-        let (done, total, count, name) = self.0.progress();
-        (done, total, 0, count, PyBytes::new(py, &name))
-    }
-
-    fn cancel(&self) {
-        self.0.port().cancel();
-    }
-}
+});
 
 fn compile(dict: &Bound<'_, PyDict>) -> PyResult<ReadPlan> {
     let mut p = Plan::new(dict);
