@@ -80,11 +80,24 @@ pub struct PullEngine {
     shared: Arc<Shared<LocalSink>>,
     inlet: Inlet,
     /// Kept open, so that the collector waits for the number of units and not for the end of the resolver.
-    _results: Sender<UnitResult>,
+    results: Sender<UnitResult>,
     /// What this session was sent.
     references: Arc<References>,
     memory: Option<PathBuf>,
     threads: Vec<JoinHandle<()>>,
+}
+
+/// What one session is about.
+struct Session {
+    /// Root node of the archive that the agent is sent.
+    previous: Option<Id>,
+    /// Paths in the archive that were asked for.
+    roots: Vec<Vec<u8>>,
+    share_dedup: bool,
+    /// Chunks of this client, as far as they are known before it asks.
+    own: IdSet,
+    /// Unit: bytes.
+    object_length_max: usize,
 }
 
 impl PullEngine {
@@ -108,24 +121,22 @@ impl PullEngine {
         let (shared, _, _) = Shared::new(options, keys.source().clone(), threads, 0);
         let results = bounded(UNITS_MAX);
         let (inlet, frames) = line::line(&port);
-        let references = Arc::new(References::new(&scratch));
         let mut engine = PullEngine {
             port,
             half,
             shared,
             inlet,
-            _results: results.0.clone(),
-            references: Arc::clone(&references),
+            results: results.0,
+            references: Arc::new(References::new(&scratch)),
             memory,
             threads: Vec::new(),
         };
         let total = Arc::new(OnceLock::new());
         engine.start_workers(threads)?;
-        engine.start_collector(results.1, Arc::clone(&total), Arc::clone(&references))?;
-        let stored_roots = wire.roots.iter().map(|(_, stored)| stored.clone()).collect();
-        engine.start_line(wire.encode(), frames, previous, total, references, object_length_max, stored_roots, {
-            (results.0, share_dedup, own)
-        })?;
+        engine.start_collector(results.1, Arc::clone(&total))?;
+        let roots = wire.roots.iter().map(|(_, stored)| stored.clone()).collect();
+        let session = Session { previous, roots, share_dedup, own, object_length_max };
+        engine.start_line(wire.encode(), frames, total, session)?;
         Ok(engine)
     }
 
@@ -151,13 +162,8 @@ impl PullEngine {
         Ok(())
     }
 
-    fn start_collector(
-        &mut self,
-        results: Receiver<UnitResult>,
-        total: Arc<OnceLock<u64>>,
-        references: Arc<References>,
-    ) -> Result<(), EngineError> {
-        let half = Arc::clone(&self.half);
+    fn start_collector(&mut self, results: Receiver<UnitResult>, total: Arc<OnceLock<u64>>) -> Result<(), EngineError> {
+        let (half, references) = (Arc::clone(&self.half), Arc::clone(&self.references));
         let check: LastCheck = Box::new(move || references.settle(&half).map_err(|error| half.port.fail(error)));
         let collector = Collector::new(Arc::clone(&self.shared), Arc::clone(&self.half), Some(check))?;
         let workers: Vec<JoinHandle<()>> = self.threads.drain(..).collect();
@@ -165,18 +171,15 @@ impl PullEngine {
         self.spawn("collector", move || collector.run(&results, &no_window, &total, workers))
     }
 
-    #[expect(clippy::too_many_arguments, reason = "called once; they are the parts of a session")]
     fn start_line(
         &mut self,
         plan: Vec<u8>,
         frames: Frames,
-        previous: Option<Id>,
         total: Arc<OnceLock<u64>>,
-        references: Arc<References>,
-        object_length_max: usize,
-        roots: Vec<Vec<u8>>,
-        (results, share_dedup, own): (Sender<UnitResult>, bool, IdSet),
+        session: Session,
     ) -> Result<(), EngineError> {
+        let Session { previous, roots, share_dedup, own, object_length_max } = session;
+        let (references, results) = (Arc::clone(&self.references), self.results.clone());
         let credit = Arc::new(Credit::new(LEAF_CREDIT));
         let (units, queries) = (bounded(UNITS_MAX), bounded(FRAMES_MAX));
         let resolver = Resolver::new(Arc::clone(&self.half), Arc::clone(&references), previous, roots);
