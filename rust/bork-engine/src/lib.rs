@@ -15,6 +15,7 @@ pub mod filter;
 pub mod half;
 pub mod import;
 pub mod index;
+pub mod kdf;
 pub mod mark;
 pub mod merge;
 pub mod objects;

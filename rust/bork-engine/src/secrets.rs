@@ -6,6 +6,7 @@
 //! ```
 
 use crate::error::EngineError;
+use crate::kdf::{KdfCost, stretch};
 use crate::seal::FileSeal;
 use bork_core::identify::SourceKeys;
 use bork_format::Id;
@@ -31,18 +32,7 @@ pub mod context {
     pub const PUBLIC_DATA: &str = "bork 2026-11 public data secret";
 }
 
-type Secret = Zeroizing<[u8; SECRET_LENGTH]>;
-
-/// Cost of argon2id.
-#[derive(Debug, Clone, Copy)]
-pub struct KdfCost {
-    /// Unit: KiB.
-    pub memory_kib: u32,
-    /// Passes over the memory.
-    pub passes: u32,
-    /// Lanes.
-    pub lanes: u32,
-}
+pub(crate) type Secret = Zeroizing<[u8; SECRET_LENGTH]>;
 
 /// The secrets of one repository. Wiped when dropped.
 #[derive(Clone)]
@@ -267,15 +257,6 @@ impl Keys {
         body.truncate(length);
         Ok(body)
     }
-}
-
-fn stretch(passphrase: &[u8], salt: &[u8; 32], cost: KdfCost) -> Result<Secret, EngineError> {
-    let invalid = |error: argon2::Error| EngineError::KeyInvalid(format!("its key derivation parameters: {error}"));
-    let params = argon2::Params::new(cost.memory_kib, cost.passes, cost.lanes, Some(SECRET_LENGTH)).map_err(invalid)?;
-    let argon2 = argon2::Argon2::new(argon2::Algorithm::Argon2id, argon2::Version::V0x13, params);
-    let mut key = Secret::default();
-    argon2.hash_password_into(passphrase, salt, &mut key[..]).map_err(invalid)?;
-    Ok(key)
 }
 
 /// Fills `out` from the system's generator.

@@ -2,7 +2,8 @@
 
 use crate::error::to_python;
 use crate::id_from;
-use bork_engine::secrets::{KdfCost, Keys as Secrets};
+use bork_engine::kdf::KdfCost;
+use bork_engine::secrets::Keys as Secrets;
 use bork_format::pack::Suite;
 use pyo3::buffer::PyBuffer;
 use pyo3::exceptions::PyBufferError;
