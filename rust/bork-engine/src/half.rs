@@ -183,11 +183,11 @@ impl Half {
         self.append_metadata(Prepared {
             payload: &payload,
             codec,
-            plain,
+            plain_length: plain.len() as u32,
+            plain: Some(plain),
             kind,
             chunks,
             padding: 0,
-            is_verified: false,
         })?;
         Ok(id)
     }
@@ -307,7 +307,9 @@ impl LocalSink {
         let padding = self.padding(self.payload.len())?;
         let payload = std::mem::take(&mut self.payload);
         let kind = ObjectKind::Content;
-        let object = Prepared { payload: &payload, codec, plain, kind, chunks, padding, is_verified: false };
+        let plain_length = plain.len() as u32;
+        let plain = Some(plain);
+        let object = Prepared { payload: &payload, codec, plain_length, plain, kind, chunks, padding };
         let result = self.append(object);
         self.payload = payload;
         result
@@ -322,10 +324,10 @@ impl LocalSink {
             Some(pack) => pack,
             None => self.half.open_pack(Kind::Data, &self.half.pool)?,
         };
-        let (lengths, plain_length) = (object.chunks.clone(), object.plain.len());
+        let (lengths, plain_length) = (object.chunks.clone(), object.plain_length);
         let record = pack.append(object, &mut self.check).map_err(|error| self.half.port.fail(error))?;
         for (id, length) in &lengths {
-            let share = u64::from(record.stored) * u64::from(*length) / plain_length.max(1) as u64;
+            let share = u64::from(record.stored) * u64::from(*length) / u64::from(plain_length.max(1));
             self.half.claims.stored(id, share as u32);
             self.half.counters.count(share, true);
         }
@@ -389,7 +391,8 @@ impl LocalSink {
         if new.iter().all(|is_new| *is_new) {
             let padding = self.padding(payload.len())?;
             let kind = ObjectKind::Content;
-            return self.append(Prepared { payload, codec, plain, kind, chunks, padding, is_verified: true });
+            let plain_length = plain.len() as u32;
+            return self.append(Prepared { payload, codec, plain_length, plain: None, kind, chunks, padding });
         }
         let mut start = 0;
         for ((id, length), is_new) in chunks.iter().zip(new) {

@@ -17,16 +17,16 @@ pub struct Prepared<'a> {
     pub payload: &'a [u8],
     /// Their codec.
     pub codec: Codec,
-    /// Plain bytes.
-    pub plain: &'a [u8],
+    /// Length of its plaintext. Unit: bytes.
+    pub plain_length: u32,
+    /// The plaintext, to compare with. `None`: the payload was compared before, or has been stored before.
+    pub plain: Option<&'a [u8]>,
     /// What they are.
     pub kind: ObjectKind,
     /// Ids and lengths of the chunks in them.
     pub chunks: Vec<(Id, u32)>,
     /// Zero bytes to append before sealing.
     pub padding: usize,
-    /// The caller has got `plain` by decompressing `payload`: that need not be tried once more.
-    pub is_verified: bool,
 }
 
 /// A pack that is being filled.
@@ -90,7 +90,7 @@ impl OpenPack {
         let record = Record {
             stored: (object.payload.len() + object.padding + TAG_LENGTH) as u32,
             payload: object.payload.len() as u32,
-            plain: object.plain.len() as u32,
+            plain: object.plain_length,
             codec: object.codec,
             kind: object.kind,
             chunks: object.chunks.len() as u16,
@@ -105,15 +105,14 @@ impl OpenPack {
         self.scratch.clear();
         self.scratch.extend_from_slice(&self.buffer[start..]);
         let opened = self.seal.open(index, &record.encode(), &mut self.scratch)?;
-        let plain = &mut self.plain;
-        let same = if object.is_verified {
-            opened[..object.payload.len()] == *object.payload
-        } else if record.codec == Codec::None {
-            opened[..object.plain.len()] == *object.plain
-        } else {
-            plain.resize(object.plain.len(), 0);
-            check.decompress(record.codec, &opened[..object.payload.len()], plain.len(), plain).is_ok()
-                && *plain == object.plain
+        let payload = &opened[..object.payload.len()];
+        let same = match object.plain {
+            None => *payload == *object.payload,
+            Some(plain) if record.codec == Codec::None => *payload == *plain,
+            Some(plain) => {
+                self.plain.resize(plain.len(), 0);
+                check.decompress(record.codec, payload, plain.len(), &mut self.plain).is_ok() && self.plain == plain
+            }
         };
         if !same {
             let message = "an object did not come back as it was; this machine's memory or a library is faulty";
@@ -214,10 +213,16 @@ pub fn verify_chunks(keys: &Keys, chunks: &[(Id, u32)], plain: &[u8]) -> Result<
     let mut at = 0;
     for (id, length) in chunks {
         let end = at + *length as usize;
-        if plain.get(at..end).is_none_or(|chunk| keys.source().identify(chunk) != *id) {
-            return Err(EngineError::damaged("object", "the content of a chunk does not match its id"));
-        }
+        verify_chunk(keys, id, plain.get(at..end))?;
         at = end;
     }
     Ok(())
+}
+
+/// Compares the content of a chunk with its id. `None`: the object ends before it does.
+pub fn verify_chunk(keys: &Keys, id: &Id, content: Option<&[u8]>) -> Result<(), EngineError> {
+    if content.is_some_and(|content| keys.source().identify(content) == *id) {
+        return Ok(());
+    }
+    Err(EngineError::damaged("object", "the content of a chunk does not match its id"))
 }
