@@ -235,7 +235,7 @@ impl Half {
             return Ok(());
         }
         let plain = build_table(packs, &[]);
-        let sealed = seal_index(&self.keys, &plain).map_err(|error| self.port.fail(error))?;
+        let sealed = seal_index(&self.keys, plain.clone()).map_err(|error| self.port.fail(error))?;
         let name = *blake3::hash(&sealed).as_bytes();
         let added = self.index.add_plain(Some(name), plain, self.options.scratch.as_deref());
         added.map_err(|error| self.port.fail(error))?;

@@ -446,20 +446,26 @@ pub fn build_table(packs: &[IndexedPack], superseded: &[Id]) -> Vec<u8> {
     chunks.sort_unstable_by_key(|chunk| (chunk.id, chunk.object));
     chunks.dedup_by_key(|chunk| (chunk.id, chunk.object));
     let packs: Vec<Pack> = packs.iter().map(|pack| Pack { name: pack.name, length: pack.length }).collect();
-    index::encode(&packs, superseded, &objects, &chunks)
+    index::encode(&packs, superseded, &objects, chunks)
 }
 
-/// Seals a table: the bytes of an index object. See docs/format/index.md.
-pub fn seal_index(keys: &Keys, plain: &[u8]) -> Result<Vec<u8>, EngineError> {
+/// Seals a table in its place: the bytes of an index object. See docs/format/index.md. Memory: none of its own.
+pub fn seal_index(keys: &Keys, plain: Vec<u8>) -> Result<Vec<u8>, EngineError> {
+    const SEALED: usize = SEGMENT_LENGTH + TAG_LENGTH;
     let (header, seal) = keys.new_file(Kind::Index)?;
-    let segments = plain.len().div_ceil(SEGMENT_LENGTH);
-    let mut out = Vec::with_capacity(HEADER_LENGTH + plain.len() + segments * TAG_LENGTH);
-    out.extend_from_slice(&header.encode());
-    for (number, segment) in plain.chunks(SEGMENT_LENGTH).enumerate() {
-        let start = out.len();
-        out.extend_from_slice(segment);
-        let tag = seal.seal(number as u32, &segment_context(segments), &mut out[start..])?;
-        out.extend_from_slice(&tag);
+    let (length, segments) = (plain.len(), plain.len().div_ceil(SEGMENT_LENGTH));
+    let mut out = plain;
+    out.reserve_exact(HEADER_LENGTH + segments * TAG_LENGTH);
+    out.resize(HEADER_LENGTH + length + segments * TAG_LENGTH, 0);
+    // Room for the header, and for a tag behind each segment: the last one is moved first.
+    for number in (0..segments).rev() {
+        let start = number * SEGMENT_LENGTH;
+        out.copy_within(start..length.min(start + SEGMENT_LENGTH), HEADER_LENGTH + number * SEALED);
+    }
+    out[..HEADER_LENGTH].copy_from_slice(&header.encode());
+    for (number, sealed) in out[HEADER_LENGTH..].chunks_mut(SEALED).enumerate() {
+        let (segment, tag) = sealed.split_at_mut(sealed.len() - TAG_LENGTH);
+        tag.copy_from_slice(&seal.seal(number as u32, &segment_context(segments), segment)?);
     }
     Ok(out)
 }
@@ -477,8 +483,9 @@ pub fn open_index(keys: &Keys, data: &[u8]) -> Result<Vec<u8>, EngineError> {
         return Err(EngineError::damaged("index", "its last segment is empty"));
     }
     let mut plain = Vec::with_capacity(body.len());
-    for (number, segment) in body.chunks(SEGMENT_LENGTH + TAG_LENGTH).enumerate() {
-        let mut segment = segment.to_vec();
+    let mut segment = Vec::new();
+    for (number, sealed) in body.chunks(SEGMENT_LENGTH + TAG_LENGTH).enumerate() {
+        sealed.clone_into(&mut segment);
         plain.extend_from_slice(seal.open(number as u32, &segment_context(segments), &mut segment)?);
     }
     Ok(plain)

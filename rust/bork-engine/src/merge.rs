@@ -37,7 +37,8 @@ impl ChunkIndex {
     }
 
     /// The table of all packs of some index objects that the store holds, without those of `dropped`; it supersedes
-    /// these objects. `None` if no pack is left. Memory: the new table, and 4 bytes an object of the old ones.
+    /// these objects. `None` if no pack is left. Memory: the new table, 4 bytes an object of the
+    /// old ones, and as many of their pages as [`CHUNKS_BEFORE_REST`] chunks take.
     pub fn merge(&self, names: &[Id], dropped: &HashSet<Id>) -> Result<Option<Vec<u8>>, EngineError> {
         let wanted: HashSet<&Id> = names.iter().collect();
         let tables: Vec<Arc<Table>> = self
@@ -56,11 +57,11 @@ impl ChunkIndex {
         if packs.is_empty() {
             return Ok(None);
         }
-        let chunks = merge_chunks(&tables, &numbers);
-        tables.iter().for_each(|table| table.rest());
         let mut superseded = names.to_vec();
         superseded.sort_unstable();
-        Ok(Some(index::encode(&packs, &superseded, &objects, &chunks)))
+        let merged = index::encode(&packs, &superseded, &objects, Merge::new(&tables, numbers));
+        tables.iter().for_each(|table| table.rest());
+        Ok(Some(merged))
     }
 }
 
@@ -92,38 +93,59 @@ fn take_packs(
     Ok(numbers)
 }
 
+/// Of the tables that are merged the pages that were touched are given back after so many chunks.
+const CHUNKS_BEFORE_REST: usize = 128 << 10;
+
+/// Id and new object number of a chunk; number of its table, and its position there.
+type Next = (Id, u32, usize, usize);
+
 /// The chunk records of all tables in the order of ids and new object numbers.
-fn merge_chunks(tables: &[Arc<Table>], numbers: &[Vec<u32>]) -> Vec<Chunk> {
-    let next = |table: usize, from: usize| {
-        let view = tables[table].view();
-        (from..view.layout().chunks)
-            .map(|at| (at, view.chunk(at)))
-            .find(|(_, chunk)| numbers[table][chunk.object as usize] != u32::MAX)
-    };
-    let mut heap = BinaryHeap::new();
-    let push = |heap: &mut BinaryHeap<_>, table: usize, from: usize| {
-        if let Some((at, chunk)) = next(table, from) {
-            heap.push(Reverse((
-                chunk.id,
-                numbers[table][chunk.object as usize],
-                table,
-                at,
-                chunk.offset,
-                chunk.length,
-            )));
+struct Merge<'a> {
+    tables: &'a [Arc<Table>],
+    numbers: Vec<Vec<u32>>,
+    /// For each table the next of its chunks that stay.
+    heap: BinaryHeap<Reverse<Next>>,
+    taken: usize,
+}
+
+impl<'a> Merge<'a> {
+    fn new(tables: &'a [Arc<Table>], numbers: Vec<Vec<u32>>) -> Self {
+        let mut merge = Merge { tables, numbers, heap: BinaryHeap::new(), taken: 0 };
+        (0..tables.len()).for_each(|table| merge.push(table, 0));
+        merge
+    }
+
+    fn push(&mut self, table: usize, from: usize) {
+        let view = self.tables[table].view();
+        for at in from..view.layout().chunks {
+            let chunk = view.chunk(at);
+            let object = self.numbers[table][chunk.object as usize];
+            if object != u32::MAX {
+                return self.heap.push(Reverse((chunk.id, object, table, at)));
+            }
         }
-    };
-    for table in 0..tables.len() {
-        push(&mut heap, table, 0);
     }
-    let mut chunks: Vec<Chunk> = Vec::new();
-    while let Some(Reverse((id, object, table, at, offset, length))) = heap.pop() {
-        chunks.push(Chunk { id, object, offset, length });
-        push(&mut heap, table, at + 1);
+}
+
+impl Iterator for Merge<'_> {
+    type Item = Chunk;
+
+    fn next(&mut self) -> Option<Chunk> {
+        // Within one table copies are sorted by its own numbers, and the new ones keep that order.
+        let Reverse((id, object, table, at)) = self.heap.pop()?;
+        let chunk = self.tables[table].view().chunk(at);
+        self.push(table, at + 1);
+        self.taken += 1;
+        if self.taken.is_multiple_of(CHUNKS_BEFORE_REST) {
+            self.tables.iter().for_each(|table| table.rest());
+        }
+        Some(Chunk { id, object, ..chunk })
     }
-    // Within one table copies are sorted by its own numbers, and the new ones keep that order.
-    debug_assert!(chunks.is_sorted_by_key(|chunk| (chunk.id, chunk.object)));
-    chunks
+
+    fn size_hint(&self) -> (usize, Option<usize>) {
+        let all = self.tables.iter().map(|table| table.view().layout().chunks).sum::<usize>();
+        (0, Some(all.saturating_sub(self.taken)))
+    }
 }
 
 #[cfg(test)]
@@ -174,7 +196,7 @@ mod tests {
                     }
                     pack(number, &ids)
                 }).collect();
-                let sealed = seal_index(&keys, &build_table(&packs, &[])).expect("sealed");
+                let sealed = seal_index(&keys, build_table(&packs, &[])).expect("sealed");
                 let name = *blake3::hash(&sealed).as_bytes();
                 index.add_sealed(&keys, name, &sealed, None).expect("added");
                 names.push(name);

@@ -27,6 +27,8 @@ pub const CHUNK_LENGTH: usize = ID_LENGTH + 12;
 /// Plain bytes of one sealed segment of an index object.
 pub const SEGMENT_LENGTH: usize = 1 << 20;
 
+/// Where the header has the number of chunks.
+const CHUNKS_COUNT_AT: usize = 24;
 const WHAT: &str = "index";
 
 /// One pack that the table covers.
@@ -94,14 +96,23 @@ impl Layout {
     }
 }
 
-/// Encodes a table. `chunks` must be sorted by id, and copies of one chunk by object.
-pub fn encode(packs: &[Pack], superseded: &[Id], objects: &[Object], chunks: &[Chunk]) -> Vec<u8> {
+/// Encodes a table. `chunks` must be sorted by id, and copies of one chunk by object. Memory: the table; as long as
+/// the upper bound of the iterator says, of which what is not used is never touched.
+pub fn encode(
+    packs: &[Pack],
+    superseded: &[Id],
+    objects: &[Object],
+    chunks: impl IntoIterator<Item = Chunk>,
+) -> Vec<u8> {
+    let chunks = chunks.into_iter();
+    let (least, most) = chunks.size_hint();
+    let (packs_count, chunks_max) = (packs.len(), most.unwrap_or(least));
     let layout =
-        Layout { packs: packs.len(), superseded: superseded.len(), objects: objects.len(), chunks: chunks.len() };
+        Layout { packs: packs_count, superseded: superseded.len(), objects: objects.len(), chunks: chunks_max };
     let mut out = Vec::with_capacity(layout.length());
     out.extend_from_slice(&MAGIC);
     out.extend_from_slice(&VERSION.to_le_bytes());
-    for count in [layout.packs, layout.superseded, layout.objects, layout.chunks] {
+    for count in [layout.packs, layout.superseded, layout.objects] {
         out.extend_from_slice(&(count as u32).to_le_bytes());
     }
     out.resize(HEADER_LENGTH, 0);
@@ -121,6 +132,8 @@ pub fn encode(packs: &[Pack], superseded: &[Id], objects: &[Object], chunks: &[C
             out.extend_from_slice(&number.to_le_bytes());
         }
     }
+    let count = ((out.len() - layout.chunks_at()) / CHUNK_LENGTH) as u32;
+    out[CHUNKS_COUNT_AT..CHUNKS_COUNT_AT + 4].copy_from_slice(&count.to_le_bytes());
     out
 }
 
@@ -308,7 +321,7 @@ mod tests {
         let record =
             Record { stored: 90, payload: 60, plain: 100, codec: Codec::None, kind: ObjectKind::Content, chunks: 1 };
         let chunks: Vec<_> = ids.iter().map(|id| Chunk { id: *id, object: 0, offset: 10, length: 90 }).collect();
-        encode(&[Pack { name: [7; 32], length: 200 }], &[], &[Object { pack: 0, offset: 64, record }], &chunks)
+        encode(&[Pack { name: [7; 32], length: 200 }], &[], &[Object { pack: 0, offset: 64, record }], chunks)
     }
 
     proptest! {

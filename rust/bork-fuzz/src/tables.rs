@@ -31,7 +31,7 @@ pub fn table(data: &[u8]) -> bool {
     for id in [[0; 32], [0xff; 32]] {
         assert_eq!(view.find(&id), there(&id).map(|at| chunks[at]));
     }
-    same(data, &encode(&packs, &superseded, &objects, &chunks))
+    same(data, &encode(&packs, &superseded, &objects, chunks))
 }
 
 /// An id and some that are near to it in the order of ids.

@@ -95,7 +95,7 @@ impl ChunkIndex {
         let dropped = ids(&dropped)?;
         let sealed = py.detach(|| {
             let plain = self.0.merge(&names, &dropped)?;
-            plain.map(|plain| seal_index(&keys.0, &plain)).transpose()
+            plain.map(|plain| seal_index(&keys.0, plain)).transpose()
         });
         let Some(sealed) = sealed.map_err(to_python)? else { return Ok(None) };
         let name = py.detach(|| *blake3::hash(&sealed).as_bytes());
