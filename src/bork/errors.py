@@ -55,6 +55,7 @@ Four families, because a caller acts differently on each::
     │   │   └── SessionBroken
     │   ├── CacheFault
     │   ├── SourceFault
+    │   │   └── SourceGone
     │   ├── ClientFault
     │   │   └── ClientLacksBork
     │   ├── TarInvalid
@@ -508,6 +509,13 @@ class SourceFault(SystemFault):
     message = "{path}: {reason}"
     fields = ("path", "reason")
     advice = "Check the path and its permissions."
+
+
+class SourceGone(SourceFault):
+    """The file system that is backed up went away meanwhile."""
+
+    message = "{path} went away during the backup: {reason}. There is no archive."
+    advice = "Mount it again, and repeat the backup: what was stored is found again."
 
 
 class ClientFault(SystemFault):

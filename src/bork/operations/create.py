@@ -6,7 +6,7 @@ import contextlib
 import os
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Literal, NamedTuple, Protocol
+from typing import TYPE_CHECKING, Literal, NamedTuple, Protocol, cast
 
 from bork.archive.head import ArchiveHead
 from bork.core import ChunkIndex, CreateEngine, Keys
@@ -18,6 +18,7 @@ from bork.operations.foreign import names_of, recorded, root_of
 from bork.operations.heads import ArchiveEntry, Heads, head_id, load_heads
 from bork.operations.index import WHAT_IT_NEEDS, cache_directory, load_index
 from bork.operations.opening import open_repository
+from bork.operations.sources import Sources
 from bork.operations.totals import RepositoryTotals
 from bork.repository import layout
 
@@ -144,6 +145,7 @@ class Started(NamedTuple):
 
     engine: WritingEngine
     clock_behind_ns: int = 0
+    verify: Callable[[], None] = lambda: None  # raises, when what was read is not all that was there
 
 
 Start = Callable[[dict[str, object], Keys, ChunkIndex], Started]
@@ -151,7 +153,9 @@ Start = Callable[[dict[str, object], Keys, ChunkIndex], Started]
 
 def start_here(plan: dict[str, object], keys: Keys, index: ChunkIndex) -> Started:
     """The engine that reads this machine."""
-    return Started(CreateEngine(plan, keys, index))
+    base, roots = cast("bytes | None", plan["base"]), cast("list[Root]", plan["roots"])
+    sources = Sources(os.path.join(base or b"", source) for source, _ in roots)
+    return Started(CreateEngine(plan, keys, index), verify=sources.verify)
 
 
 def run(access: Access, options: CreateOptions, events: EventSink, start: Start = start_here) -> CreateOutcome:
@@ -159,8 +163,9 @@ def run(access: Access, options: CreateOptions, events: EventSink, start: Start 
 
     ``start`` starts the engine: another one reads what is on another host.
 
-    Raises: ArchiveAlreadyExists, SourceFault (of the foreign root), CancelledByUser, and as ``open_repository``,
-    ``load_index`` and ``drive``. Then there is no archive, and what was stored is found again by the next ``create``.
+    Raises: ArchiveAlreadyExists, SourceFault (of the foreign root), SourceGone, CancelledByUser, and as
+    ``open_repository``, ``load_index`` and ``drive``. Then there is no archive, and what was stored is found again by
+    the next ``create``.
     """
     start_ns = access.clock.now_ns()
     if options.dry_run:
@@ -180,20 +185,21 @@ def run(access: Access, options: CreateOptions, events: EventSink, start: Start 
         plan["pack_size"] = options.pack_size or choose_pack_size(sum(loaded.packs.values()))
         plan["scratch_dir"] = cache_directory(access, repository)
         plan["skip"] = _skipped(access)
-        engine, behind_ns = start(plan, keys, loaded.index)
+        started = start(plan, keys, loaded.index)
         outcome = drive(
-            engine,
+            started.engine,
             repository,
             events,
             progress=archive_progress,
-            stored=engine.stored,
+            stored=started.engine.stored,
             met=lambda file_system: _tell(file_system, options, events),
         )
+        started.verify()
         if options.before_commit is not None:
             options.before_commit()
         if events.cancelled():
             raise CancelledByUser
-        head = _head(options, outcome, (start_ns, access.clock.now_ns()), behind_ns)
+        head = _head(options, outcome, (start_ns, access.clock.now_ns()), started.clock_behind_ns)
         entry, heads = commit(opened, head, heads)
         tidy_up(opened, loaded, events)
         return CreateOutcome(
@@ -291,9 +297,9 @@ def _skipped(access: Access) -> list[tuple[int, int]]:
 def _dry_run(access: Access, options: CreateOptions, events: EventSink, start_ns: int, start: Start) -> CreateOutcome:
     """Walk and show, without the repository: it need not even be there."""
     nobody = bytes(32)
-    engine, _ = start(_plan(access, options, start_ns, events), Keys.public(nobody), ChunkIndex())
+    started = start(_plan(access, options, start_ns, events), Keys.public(nobody), ChunkIndex())
     outcome = drive(
-        engine,
+        started.engine,
         None,
         events,
         progress=archive_progress,
