@@ -337,9 +337,9 @@ class SimulatedDirectory:
         self.disk.note(Wrote(node.number, offset, content))
         return len(content)
 
-    def read_all(self, fd: int) -> bytes:
+    def read_all(self, fd: int, length_max: int | None) -> bytes:
         self.disk.before("read_all")
-        return bytes(self.disk.files[fd].data)
+        return bytes(self.disk.files[fd].data[: None if length_max is None else length_max + 1])
 
     def pread(self, fd: int, length: int, offset: int) -> bytes:
         self.disk.before("pread")

@@ -192,6 +192,12 @@ def test_an_answer_that_is_none_ends_the_connection(what: str) -> None:
     assert type(fails(server(START, OPEN, said), use)) is UnexpectedRPCDataFormatFromServer
 
 
+def test_a_list_without_an_end_takes_no_memory_without_an_end(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("bork.storage.remote.connection.LIST_MAX", 100 * len(ENTRY))
+    pages = got(ENTRY * 10, more=True)
+    assert type(fails(server(START, OPEN, pages * 11), listed)) is UnexpectedRPCDataFormatFromServer
+
+
 @pytest.mark.parametrize(
     "opened", [{"append_only": 1}, {}, {"append_only": True, "more": 1}, {"append_only": None}, {"location": "/x"}]
 )

@@ -60,6 +60,9 @@ pub enum EngineError {
     /// The run was cancelled.
     #[error("cancelled")]
     Cancelled,
+    /// The machine has not the memory that this takes.
+    #[error("not enough memory for {0}")]
+    NoMemory(&'static str),
     /// A fault of this program.
     #[error("internal error: {0}")]
     Internal(String),

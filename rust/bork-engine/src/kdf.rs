@@ -22,7 +22,7 @@ pub struct KdfCost {
 /// The threads are its own and end with it: a process may fork later, and threads would be missing in the child.
 ///
 /// # Errors
-/// `KeyInvalid`, when argon2id knows no such cost; `Internal`, when there is no memory, or no thread.
+/// `KeyInvalid`, when argon2id knows no such cost; `NoMemory`; `Internal`, when there is no thread.
 pub(crate) fn stretch(passphrase: &[u8], salt: &[u8; 32], cost: KdfCost) -> Result<Secret, EngineError> {
     let invalid = |error: argon2::Error| EngineError::KeyInvalid(format!("its key derivation parameters: {error}"));
     let params = Params::new(cost.memory_kib, cost.passes, cost.lanes, Some(SECRET_LENGTH)).map_err(invalid)?;
@@ -56,8 +56,8 @@ struct Memory {
 
 impl Memory {
     fn new(blocks: usize) -> Result<Self, EngineError> {
-        let map = MmapMut::map_anon(blocks * Block::SIZE)
-            .map_err(|error| EngineError::Internal(format!("no memory for the key derivation: {error}")))?;
+        let map = MmapMut::map_anon(blocks * Block::SIZE);
+        let map = map.map_err(|_| EngineError::NoMemory("the derivation of a key from the passphrase"))?;
         let _ = map.advise(Advice::HugePage); // faster with them, right without them
         Ok(Memory { map, blocks })
     }

@@ -19,6 +19,7 @@ pub fn to_python(error: EngineError) -> PyErr {
         EngineError::Scratch { path, why } => raise("CacheFault", (path, why)),
         EngineError::Peer(_) => raise("AgentFault", (text,)),
         EngineError::Cancelled => raise_bare("CancelledByUser"),
+        EngineError::NoMemory(_) => pyo3::exceptions::PyMemoryError::new_err(text),
         EngineError::Internal(_) => raise("InternalError", (text,)),
     }
 }

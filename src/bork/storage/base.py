@@ -121,7 +121,11 @@ class Store(ABC):
 
     @abstractmethod
     def get(self, name: ObjectName) -> bytes:
-        """The whole object. Raises: ObjectMissing."""
+        """The whole object. Raises: ObjectMissing.
+
+        Of an object that is longer than those of its kind can be (``names.length_max``) it may be a part, which is too
+        long, too.
+        """
 
     @abstractmethod
     def get_range(self, name: ObjectName, offset: int, length: int) -> bytes:

@@ -19,7 +19,15 @@ from bork.storage.descriptors import Descriptors
 from bork.storage.faults import storage_error, truncated
 from bork.storage.filesystem import THIS_MACHINE
 from bork.storage.holding import LocalHold
-from bork.storage.names import COLLECTIONS, REMOVAL_ORDER, ObjectName, checked, checked_collection, is_object_name
+from bork.storage.names import (
+    COLLECTIONS,
+    REMOVAL_ORDER,
+    ObjectName,
+    checked,
+    checked_collection,
+    is_object_name,
+    length_max,
+)
 from bork.storage.place import make_place, open_place
 from bork.storage.publishing import make_directory, publish_new, publish_over, sync_directory
 from bork.storage.writing import write_whole
@@ -115,7 +123,7 @@ class LocalStore(Store):
         try:
             fd = self._root.open(checked(name), os.O_RDONLY)
             try:
-                return self._root.read_all(fd)
+                return self._root.read_all(fd, length_max(name))
             finally:
                 self._root.close(fd)
         except OSError as fault:

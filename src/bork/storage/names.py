@@ -21,6 +21,10 @@ COLLECTIONS = {
 # Archives go first: without them what is left half removed promises nothing that it cannot hold. Keys go last.
 REMOVAL_ORDER = ("archives", *(name for name in COLLECTIONS if name not in ("archives", "keys")), "keys")
 
+# Bytes that an object of a kind can have at most, each with room to spare; the others are as long as what they hold.
+# Who can write to a store must not choose how much memory its readers take.
+_LENGTHS_MAX = {"config": 8 << 10, "sessions": 8 << 10, "keys": 64 << 10, "archives": 17 << 20}
+
 _NUMBERED = "gc"  # named by 16 hexadecimal digits; all others by 64
 _SHALLOW = "|".join(name for name, sharded in COLLECTIONS.items() if not sharded and name != _NUMBERED)
 _SHARDED = "|".join(name for name, sharded in COLLECTIONS.items() if sharded)
@@ -41,6 +45,11 @@ def checked(name: ObjectName) -> ObjectName:
     if not is_object_name(name):
         raise ValueError(f"not the name of an object: {name!r}")
     return name
+
+
+def length_max(name: ObjectName) -> int | None:
+    """How long the object can be; None: as long as it likes. Unit: bytes."""
+    return _LENGTHS_MAX.get(name.partition("/")[0])
 
 
 def checked_collection(name: str) -> str:

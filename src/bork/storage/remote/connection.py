@@ -38,6 +38,7 @@ ANSWER_S = 600.0  # without one byte from the server while an answer is due
 PING_S = 60.0  # after which a client that is busy with something else gives a sign of life
 REQUESTS_MAX = 64  # in flight
 EXPECTED_MAX = 64 << 20  # bytes of answers in flight
+LIST_MAX = 256 << 20  # bytes of a list in parts: more than six million names, which are 100 TiB in packs of 16 MiB
 _STEP_S = 0.5
 
 
@@ -73,6 +74,7 @@ class Pending:
     error: BorkError | None = None
     members: Mapping[str, Value] = field(default_factory=dict)
     parts: list[Buffer] = field(default_factory=list)
+    length: int = 0  # bytes of all parts but the last
     data: Buffer | None = None  # what is being sent: it has to live until it was
 
 
@@ -213,6 +215,9 @@ class Connection:
             if members.get("more"):
                 if not message.data_length():
                     raise Malformed("a part of a list without anything in it")
+                pending.length += message.data_length()
+                if pending.length > LIST_MAX:
+                    raise Malformed(f"a list of more than {LIST_MAX >> 20} MiB")
                 return
         del self._pending[number]
         self._expected -= pending.expected
