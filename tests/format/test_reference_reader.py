@@ -195,7 +195,7 @@ def test_the_program_builds_the_tree_that_the_page_describes(bork: Bork, tmp_pat
 
 def test_the_reference_imports_nothing_of_bork() -> None:
     names = set()
-    for path in (ROOT / "tests" / "reference").glob("*.py"):
+    for path in (ROOT / "tests" / "reference").rglob("*.py"):
         for node in ast.walk(ast.parse(path.read_bytes())):
             if isinstance(node, ast.Import):
                 names |= {alias.name for alias in node.names}
@@ -227,6 +227,19 @@ def test_the_tool_lists_restores_and_verifies(bork: Bork, tmp_path: Path) -> Non
     assert run_reference("extract", repository, "a", tmp_path / "restored").returncode == 0
     assert (tmp_path / "restored" / "file").read_bytes() == b"content"
     assert run_reference("verify", repository).returncode == 0
+
+
+def test_the_tool_restores_where_there_is_no_bork(bork: Bork, tmp_path: Path) -> None:
+    """What stands for it in ``sys.modules`` lets neither it nor anything in it be imported."""
+    source = tmp_path / "source"
+    source.mkdir()
+    (source / "file").write_bytes(noise(100_000, 1))
+    repository = backup(bork, tmp_path, source, mode="repokey")
+    alone = 'import runpy, sys; sys.modules["bork"] = None; runpy.run_module("tests.reference", run_name="__main__")'
+    command: list[str | Path] = [sys.executable, "-c", alone, "extract", repository, "a", tmp_path / "restored"]
+    result = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
+    assert (result.returncode, result.stderr) == (0, "")
+    assert (tmp_path / "restored" / "file").read_bytes() == noise(100_000, 1)
 
 
 @pytest.mark.parametrize(

@@ -17,7 +17,7 @@ from bork.operations.heads import load_heads
 from bork.operations.opening import Access, open_repository
 from bork.repository import config as configs
 from tests.conftest import SYSTEM_PATH
-from tests.real.program import assert_clear
+from tests.real.program import MIB, assert_clear, measured
 from tests.real.sshd import SSHServer
 
 pytestmark = [pytest.mark.needs("sshd", "ssh", "ssh-keygen"), pytest.mark.timeout(400)]
@@ -446,6 +446,13 @@ os.write(2, b'{"type": "file_status", "status": "\\\\u001b", "path": "\\\\u001b\
 os.write(2, b'{"type": "archive_progress", "finished": false, "nfiles": "x", "path": [1]}\\n' + b"[" * 100000 + b"\\n")
 os._exit(2)
 """
+TALKS = """
+for _ in range(200):
+    os.write(2, b"x" * (1 << 20))
+for _ in range(20_000):
+    os.write(2, b'{"type": "file_status", "status": "A", "path": "x"}\\n')
+os._exit(2)
+"""
 
 
 def hostile(scene: Scene, code: str) -> None:
@@ -482,6 +489,17 @@ def test_a_client_cannot_steer_the_terminal_or_forge_a_line(scene: Scene) -> Non
     said = scene.pull("two", "--list", "--progress", exit_code=2)
     assert "\x1b" not in said
     assert "\\x1b[31m\\nforged" in said
+
+
+def test_a_client_that_talks_on_and_on_costs_the_server_no_memory(scene: Scene) -> None:
+    """200 MiB in one line, which the first of many others ends."""
+    scene.pull("one", "--init", "repokey")
+    hostile(scene, TALKS)
+    ended = measured(*scene.words("two", "--list"), env=scene.environment, timeout_s=120)
+    assert ended.code == 2
+    assert ended.peak_bytes < 100 * MIB
+    assert ended.err.count(b"A x\n") == 19_999, "or this test looks at nothing"
+    assert_clear(ended.code, ended.err)
 
 
 def test_options_of_the_one_way_are_refused_in_the_other(scene: Scene) -> None:

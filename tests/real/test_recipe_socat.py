@@ -1,5 +1,7 @@
 """The recipes of docs/usage/pull.md that carry a socket back through ssh: with socat, and with a socket of systemd."""
 
+import contextlib
+import os
 import re
 import time
 from collections.abc import Iterator
@@ -18,7 +20,9 @@ from tests.real.recipes import (
     recipe,
     restored_is_the_same,
 )
-from tests.real.two_hosts import NEEDS, PROGRAMS, ROOT, Running, TwoHosts
+from tests.real.test_pull_blind import memory_of
+from tests.real.two_hosts import NEEDS, PROGRAMS, ROOT, Host, Running, TwoHosts
+from tests.reference.repository import Repository
 
 pytestmark = [pytest.mark.needs(*NEEDS, "socat"), pytest.mark.timeout(300)]
 
@@ -199,6 +203,49 @@ def test_a_client_whose_line_is_cut_is_told_and_commits_nothing(hosts: TwoHosts,
     assert "socat" in words
     assert owner_says(hosts, f"bork list --short {REPOSITORY}") == ""
     assert list(hosts.server.inside(f"{REPOSITORY}/sessions").iterdir()) == []
+
+
+def test_the_server_never_has_the_key_of_what_the_socket_brings(hosts: TwoHosts, served: Running) -> None:
+    """As long as the passphrase is typed on the client. In the middle of a backup, every process of the server."""
+    hosts.server.must("rm ~/passphrase", "borks")
+    hosts.client.must(f"head -c 40000000 /dev/urandom > {SOURCE}/large; chmod 644 {SOURCE}/large")
+    initialize(hosts)
+    slow = f"{ENVIRONMENT} exec bork create --upload-ratelimit 4000 {URL}::archive {SOURCE}"
+    with connected(hosts), hosts.client.launch(slow, "borkc"):
+        deadline = time.monotonic() + 60
+        while not list(hosts.server.inside(f"{REPOSITORY}/packs").glob("*/*")):
+            assert time.monotonic() < deadline
+            time.sleep(0.02)
+        secrets = Repository(hosts.server.inside(REPOSITORY), PASSPHRASE.encode).secrets
+        wanted = (PASSPHRASE.encode(), secrets.id_secret, *secrets.epochs)
+        found = {host.name: found_in(processes_of(host), wanted) for host in (hosts.client, hosts.server)}
+    assert found["bork-client"] == set(wanted), "or this test looks at nothing"
+    assert found["bork-server"] == set()
+    done = hosts.server.execute(f"BORG_RELOCATED_REPO_ACCESS_IS_OK=yes bork list {REPOSITORY}", "borks")
+    assert done.returncode == 2
+    assert b"passphrase" in done.stderr
+
+
+def processes_of(host: Host) -> list[int]:
+    """All that run in its network."""
+    network = os.readlink(f"/proc/{host.pid}/ns/net")
+    found = []
+    for path in Path("/proc").glob("[0-9]*"):
+        with contextlib.suppress(OSError):  # it has ended
+            if os.readlink(path / "ns/net") == network:
+                found.append(int(path.name))
+    assert len(found) > 3
+    return found
+
+
+def found_in(processes: list[int], secrets: tuple[bytes, ...]) -> set[bytes]:
+    """Which of them are in the memory of one of these, where its command line and its environment are, too."""
+    found = set()
+    for process in processes:
+        with contextlib.suppress(FileNotFoundError, ProcessLookupError):  # it has ended
+            memory = memory_of(process)
+            found |= {secret for secret in secrets if secret in memory}
+    return found
 
 
 # ---- systemd -----------------------------------------------------------------------------------------------------
