@@ -2,7 +2,6 @@
 
 import json
 from collections.abc import Callable
-from dataclasses import fields, replace
 from typing import Any
 
 import pytest
@@ -48,7 +47,7 @@ heads = st.builds(
     start_ns=times,
     end_ns=times,
     roots=st.lists(st.binary()).map(tuple),
-    stats=st.builds(ArchiveStats, *[counts] * len(fields(ArchiveStats))),
+    stats=st.builds(ArchiveStats, *[counts] * len(ArchiveStats._fields)),
     sequence=counts,
     ledger=digests,
     session=st.none() | text,
@@ -150,4 +149,4 @@ def test_a_head_of_impossible_length_is_refused_before_it_is_parsed() -> None:
 
 
 def test_reserved_fields_have_their_place() -> None:
-    assert decode(replace(HEAD, session="s", generation=3).encode(), "here").generation == 3
+    assert decode(HEAD._replace(session="s", generation=3).encode(), "here").generation == 3

@@ -5,7 +5,6 @@ from __future__ import annotations
 import io
 import json
 import os
-from dataclasses import replace
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
@@ -311,7 +310,7 @@ def archives(native: None, monkeypatch: pytest.MonkeyPatch) -> Listing:
 
     entries = [
         SimpleNamespace(id=ID, head=HEAD),
-        SimpleNamespace(id=ID, head=replace(HEAD, name="b \udcff", comment="c")),
+        SimpleNamespace(id=ID, head=HEAD._replace(name="b \udcff", comment="c")),
     ]
     listing = SimpleNamespace(
         repository_id=REPOSITORY_ID,

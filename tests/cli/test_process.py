@@ -55,6 +55,17 @@ def test_a_command_without_json_does_not_import_it() -> None:
     )
 
 
+@pytest.mark.parametrize("verb", ["list", "create", "extract", "check", "prune", "compact", "serve"])
+def test_a_usual_command_imports_nothing_that_makes_code_at_each_start(verb: str) -> None:
+    """See docs/decisions/0015."""
+    code = (
+        f"import sys; sys.path.insert(0, {SOURCE!r}); import bork.cli.execute, bork.cli.commands.{verb};"
+        f"{'import bork.server.serve' if verb == 'serve' else f'import bork.operations.{verb}'};"
+        "heavy = {'dataclasses', 'inspect'} & set(sys.modules); sys.exit(str(heavy) if heavy else 0)"
+    )
+    assert subprocess.run([sys.executable, "-I", "-S", "-c", code], check=False).returncode == 0
+
+
 def test_nothing_at_all_is_answered_with_help() -> None:
     done = subprocess.run(command(), capture_output=True, check=True)
     assert done.stdout.startswith(b"usage: bork")

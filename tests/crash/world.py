@@ -5,7 +5,7 @@ import shutil
 import tempfile
 from collections.abc import Hashable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from pathlib import Path
 from stat import S_ISREG
 from typing import NamedTuple, TypeAlias
@@ -56,7 +56,7 @@ class Stores:
 
 class _Scene(Scene):
     def access(self, path: str = f"/{PLACE}") -> Access:
-        return replace(super().access(path), threads=1)
+        return super().access(path)._replace(threads=1)
 
 
 @dataclass
@@ -112,7 +112,7 @@ class World:
     def _restore(self, disk: Disk, verdict: Verdict) -> None:
         self.user.configured = verdict.passphrase
         scene = self.scene(disk)
-        access = replace(scene.access(), cache_dir=None)
+        access = scene.access()._replace(cache_dir=None)
         if set(scene.names(access)) != verdict.names:
             raise Lost(f"the independent reader finds the archives {sorted(verdict.names)}, others are listed")
         for name in sorted(verdict.names):

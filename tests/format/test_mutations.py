@@ -2,7 +2,6 @@
 
 import base64
 import json
-from dataclasses import asdict, replace
 from pathlib import Path
 
 from hypothesis import given, settings
@@ -75,7 +74,7 @@ def test_a_head_is_refused_or_is_what_would_be_written(data: bytes) -> None:
         assert_plain(error)
     else:
         assert read.encode() == data
-        assert all(type(value) is int for value in asdict(read.stats).values())
+        assert all(type(value) is int for value in read.stats._asdict().values())
         assert [type(value) for value in read.chunker] == [str] + [int] * (len(read.chunker) - 1)
         assert all(type(text) is str for text in (read.name, read.hostname, read.comment, *read.command_line))
 
@@ -85,7 +84,7 @@ def test_a_head_is_refused_or_is_what_would_be_written(data: bytes) -> None:
 def test_a_session_is_unknown_or_is_what_would_be_written(data: bytes) -> None:
     read = session.decode(data)
     assert read == session.UNKNOWN or read.encode() == data
-    assert all(type(value) is type(getattr(session.UNKNOWN, name)) for name, value in asdict(read).items())
+    assert all(type(value) is type(getattr(session.UNKNOWN, name)) for name, value in read._asdict().items())
 
 
 @THOROUGH
@@ -96,7 +95,7 @@ def test_a_generation_is_refused_or_is_what_would_be_written(data: bytes, number
     except BorkError as error:
         assert_plain(error)
     else:
-        assert replace(read, number=number).encode() == data
+        assert read._replace(number=number).encode() == data
         assert all(0 < first <= number for first in read.condemned.values())
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from bork.operations import check, compact, create, delete, extract, init, opening, rename, sessions, with_lock
@@ -365,7 +365,7 @@ class Stage:
         left = [name for name in objects if name.startswith("sessions/")]
         if left:
             found.append(f"sessions are left after a lone compaction: {left}")
-        dry = compact.run(access, replace(CompactOptions(threshold=0), dry_run=True), Events())
+        dry = compact.run(access, CompactOptions(threshold=0)._replace(dry_run=True), Events())
         if dry.unused_bytes or dry.waiting_bytes or dry.deleted_packs or dry.missing_chunks:
             found.append(f"a lone compaction has left something: {dry}")
         return found

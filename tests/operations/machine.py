@@ -10,7 +10,7 @@ import random
 import shutil
 import time
 from collections import Counter
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 from pathlib import Path
 
@@ -104,8 +104,8 @@ class Machine(RuleBasedStateMachine):
     def access(self) -> Access:
         """That of the client whose turn it is."""
         caches = self.directory / f"cache{self.client}"
-        return replace(
-            self.scene.access(), cache_dir=None if self.client == 2 else str(caches), randomness=self, threads=1
+        return self.scene.access()._replace(
+            cache_dir=None if self.client == 2 else str(caches), randomness=self, threads=1
         )
 
     def token(self, length: int) -> bytes:
@@ -307,7 +307,7 @@ class Machine(RuleBasedStateMachine):
     def _fresh_bytes(self) -> int:
         """What a new repository needs for the same archives."""
         fresh = "/fresh"
-        access = replace(self.access(), path=fresh, cache_dir=None)
+        access = self.access()._replace(path=fresh, cache_dir=None)
         self.scene.stores.objects.pop(fresh, None)
         self.scene.init("none", access)
         for number, archive in enumerate(self.archives.values()):

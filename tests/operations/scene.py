@@ -2,7 +2,7 @@
 
 import os
 from collections.abc import Callable
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from bork.crypto.slots import KDF_FAST_FOR_TESTS_ONLY
@@ -143,7 +143,7 @@ class Scene:
     ) -> CreateOutcome:
         return create.run(
             access or self.access(),
-            replace(options(name, *roots), **changes),  # type: ignore[arg-type]  # as the test wants it
+            options(name, *roots)._replace(**changes),  # type: ignore[arg-type]  # as the test wants it
             events or Recorder(),
         )
 

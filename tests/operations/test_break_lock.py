@@ -1,7 +1,5 @@
 """Broken sessions are gone, whoever they belonged to, and what they were about to commit is refused."""
 
-from dataclasses import replace
-
 import pytest
 
 from bork.errors import RepositoryDoesNotExist, SessionBroken
@@ -12,9 +10,9 @@ from tests.operations.scene import Scene
 
 def test_every_session_is_broken_and_named(scene: Scene) -> None:
     scene.init()
-    access = replace(scene.access(), lock_wait_s=0)
+    access = scene.access()._replace(lock_wait_s=0)
     with open_repository(access, role="writer") as writer, open_repository(access, role="reader"):
-        broken = break_lock.run(replace(access, passphrases=None))  # type: ignore[arg-type]  # never used
+        broken = break_lock.run(access._replace(passphrases=None))  # type: ignore[arg-type]  # never used
         assert sorted(seen.record.role for seen in broken) == ["reader", "writer"]
         with pytest.raises(SessionBroken):
             writer.at_work.verify()

@@ -1,7 +1,6 @@
 """Check finds what is damaged, and nothing else."""
 
 import os
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -138,7 +137,7 @@ def test_a_check_with_a_time_limit_goes_on_where_the_last_one_stopped(
 
     monkeypatch.setattr("bork.operations.check.time.monotonic", tick)
     monkeypatch.setattr(check, "BATCH_BYTES", 1)
-    limited = replace(BLIND, max_duration_s=5)
+    limited = BLIND._replace(max_duration_s=5)
     checked = []
     for _ in range(packs):
         outcome, problems = run(filled, limited)

@@ -2,7 +2,6 @@
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -256,7 +255,7 @@ def test_an_archive_that_is_renamed_while_heads_are_read_is_not_missed(
 
 def test_two_compactions_take_turns(scene: Scene, trees: dict[str, Path]) -> None:
     with somebody(scene, "compactor"), pytest.raises(LockTimeout, match="compactor"):
-        compact.run(replace(scene.access(), lock_wait_s=0), CompactOptions(), Recorder())
+        compact.run(scene.access()._replace(lock_wait_s=0), CompactOptions(), Recorder())
 
 
 # ---- damage ----------------------------------------------------------------------------------------------------

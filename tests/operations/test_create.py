@@ -1,6 +1,5 @@
 """Create, list, extract, info: the way of a backup through the Python layers."""
 
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -39,7 +38,7 @@ def test_what_was_backed_up_is_restored(scene: Scene, source: Path, mode: str) -
 
 
 def test_a_repository_in_a_directory_works_as_one_in_memory(scene: Scene, source: Path, tmp_path: Path) -> None:
-    access = replace(scene.access(), path=str(tmp_path / "repository"), stores=LocalStores())
+    access = scene.access()._replace(path=str(tmp_path / "repository"), stores=LocalStores())
     scene.init(access=access)
     scene.create("monday", source, access=access)
     assert scene.restore("monday", access) == expected(source)
@@ -147,7 +146,7 @@ def test_a_dry_run_does_not_even_look_for_the_repository(scene: Scene, source: P
 
 def test_the_head_says_when_where_and_what(scene: Scene, source: Path) -> None:
     scene.init()
-    given = replace(options("monday", source), comment="a comment", timestamp_ns=5 * DAY_NS)
+    given = options("monday", source)._replace(comment="a comment", timestamp_ns=5 * DAY_NS)
     head = create.run(scene.access(), given, Recorder()).head
     assert head is not None
     assert (head.name, head.hostname, head.username, head.cwd) == ("monday", "host", "user", "/")

@@ -1,6 +1,5 @@
 """Archives go one by one, and nothing goes that was not named; a repository goes as a whole, and only when asked."""
 
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -119,7 +118,7 @@ def test_checkpoints_are_deleted_too(week: Scene, source: Path) -> None:
 )
 def test_a_dry_run_tells_the_same_and_changes_nothing(week: Scene, options: DeleteOptions) -> None:
     before = dict(week.stores.objects["/repository"])
-    outcome, told = run(week, replace(options, dry_run=True))
+    outcome, told = run(week, options._replace(dry_run=True))
     assert outcome.totals is None
     assert week.stores.objects["/repository"] == before
     real, told_for_real = run(week, options)
@@ -266,12 +265,12 @@ def test_what_is_remembered_can_be_kept_and_the_cache_can_go_alone(week: Scene, 
 
 def test_a_repository_in_use_is_not_deleted(week: Scene) -> None:
     with open_repository(week.access(), role="writer"), pytest.raises(LockTimeout, match="writer"):
-        delete.repository(replace(week.access(), lock_wait_s=0), RepositoryDeleteOptions())
+        delete.repository(week.access()._replace(lock_wait_s=0), RepositoryDeleteOptions())
     assert len(week.names()) == 3
 
 
 def test_the_directory_goes_and_what_is_not_of_bork_stays(scene: Scene, source: Path, tmp_path: Path) -> None:
-    access = replace(scene.access(str(tmp_path / "disk")), stores=LocalStores())
+    access = scene.access(str(tmp_path / "disk"))._replace(stores=LocalStores())
     scene.init(access=access)
     scene.create("monday", source, access=access)
     (tmp_path / "disk" / "packs" / "notes").write_text("mine")

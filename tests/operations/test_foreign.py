@@ -1,7 +1,6 @@
 """Foreign roots: their names, their paths, and what a hostile one may try."""
 
 import os
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -189,5 +188,5 @@ def test_names_get_the_numbers_of_the_root_they_are_restored_into(scene: Scene, 
     options = ExtractOptions(target=str(elsewhere), foreign=True)
     with pytest.raises(SourceFault):
         extract.run(scene.access(), ArchiveName("one"), options, Recorder())
-    extract.run(scene.access(), ArchiveName("one"), replace(options, numeric_ids=True), Recorder())
+    extract.run(scene.access(), ArchiveName("one"), options._replace(numeric_ids=True), Recorder())
     assert (elsewhere / "data/file").stat().st_uid == ME + 7

@@ -1,7 +1,6 @@
 """Loading the index: the cache, what was interrupted, what is lost."""
 
 import os
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -15,7 +14,7 @@ from tests.storage.faulty import FaultyStore, Schedule
 
 
 def load(scene: Scene, events: Recorder | None = None, *, cache: bool = True, trust: bool = True) -> LoadedIndex:
-    access = scene.access() if cache else replace(scene.access(), cache_dir=None)
+    access = scene.access() if cache else scene.access()._replace(cache_dir=None)
     with open_repository(access) as opened:
         return load_index(access, opened.repository, opened.keys, events or Recorder(), trust_cache=trust)
 
@@ -51,8 +50,8 @@ def test_an_index_object_is_read_once_and_then_comes_from_the_cache(filled: Scen
 
 
 def test_with_and_without_cache_the_index_is_the_same(filled: Scene) -> None:
-    assert len(load(filled).index) == len(load(filled).index) == len(load(filled, cache=False).index) > 0
-    assert load(filled).index.totals() == load(filled, cache=False).index.totals()
+    assert len(load(filled).chunks) == len(load(filled).chunks) == len(load(filled, cache=False).chunks) > 0
+    assert load(filled).chunks.totals() == load(filled, cache=False).chunks.totals()
 
 
 def tables(scene: Scene) -> list[Path]:
@@ -61,10 +60,10 @@ def tables(scene: Scene) -> list[Path]:
 
 @pytest.mark.parametrize("damage", [b"", b"garbage", None])
 def test_a_damaged_cache_is_made_again(filled: Scene, damage: bytes | None) -> None:
-    chunks = len(load(filled).index)
+    chunks = len(load(filled).chunks)
     (table,) = tables(filled)
     table.write_bytes(table.read_bytes()[:-1] if damage is None else damage)
-    assert len(load(filled).index) == chunks
+    assert len(load(filled).chunks) == chunks
     assert reads(filled) == []
 
 
@@ -80,7 +79,7 @@ def test_tables_of_indexes_that_are_gone_are_removed(filled: Scene, source: Path
 
 def test_a_cache_directory_that_cannot_be_used_is_named(filled: Scene) -> None:
     (filled.home / "file").touch()
-    access = replace(filled.access(), cache_dir=str(filled.home / "file"))
+    access = filled.access()._replace(cache_dir=str(filled.home / "file"))
     with open_repository(access) as opened, pytest.raises(CacheFault, match="file"):
         load_index(access, opened.repository, opened.keys, Recorder())
 
@@ -92,11 +91,11 @@ def test_the_cache_is_marked_for_other_backups_to_leave_it_out(filled: Scene) ->
 
 
 def test_a_lost_index_loses_nothing(filled: Scene, source: Path) -> None:
-    chunks = len(load(filled).index)
+    chunks = len(load(filled).chunks)
     for name in named(filled, "indexes/"):
         del objects(filled)[name]
     loaded = load(filled)
-    assert len(loaded.index) == chunks
+    assert len(loaded.chunks) == chunks
     assert set(loaded.adopted) == set(loaded.packs)
     assert filled.restore("monday") == expected(source)
 
@@ -140,7 +139,7 @@ def test_a_damaged_pack_that_no_index_names_is_left_out_with_a_warning(
     events = Recorder()
     loaded = load(filled, events)
     assert loaded.adopted == ()
-    assert len(loaded.index) == 0
+    assert len(loaded.chunks) == 0
     assert len([level for level, _ in events.logged if level == "warning"]) == len(loaded.packs)
     filled.create("tuesday", source, files_cache="disabled")
     assert filled.restore("tuesday") == expected(source)

@@ -1,7 +1,6 @@
 """Making a repository."""
 
 import os
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -35,14 +34,14 @@ def test_the_blake2_names_are_stored_as_the_plain_ones(scene: Scene) -> None:
 
 def test_the_key_is_where_the_mode_says(scene: Scene) -> None:
     assert scene.init("none").key_location is None
-    assert scene.init("repokey", replace(scene.access(), path="/b")).key_location is not None
-    outcome = scene.init("keyfile", replace(scene.access(), path="/c/d"))
+    assert scene.init("repokey", scene.access()._replace(path="/b")).key_location is not None
+    outcome = scene.init("keyfile", scene.access()._replace(path="/c/d"))
     assert outcome.key_location == str(scene.home / "keys" / "c_d")
     assert [name for name in scene.stores.objects["/c/d"] if name.startswith("keys/")] == []
 
 
 def test_ids_are_random(scene: Scene) -> None:
-    one, two = (scene.init(access=replace(scene.access(), path=path)).repository_id for path in ("/a", "/b"))
+    one, two = (scene.init(access=scene.access()._replace(path=path)).repository_id for path in ("/a", "/b"))
     assert one != two
 
 
@@ -107,7 +106,7 @@ def test_a_repository_without_a_key_has_no_related_secrets(scene: Scene, tmp_pat
 
 
 def test_a_repository_in_a_directory(scene: Scene, tmp_path: Path) -> None:
-    access = replace(scene.access(), path=str(tmp_path / "repository"), stores=LocalStores())
+    access = scene.access()._replace(path=str(tmp_path / "repository"), stores=LocalStores())
     scene.init(access=access)
     assert set(os.listdir(access.path)) == {"config", "tmp", *COLLECTIONS}
     assert os.listdir(tmp_path / "repository" / "tmp") == ["reserve"]

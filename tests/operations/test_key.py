@@ -1,7 +1,6 @@
 """Taking a key out, bringing it back, and changing its passphrase."""
 
 import stat
-from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
@@ -196,7 +195,7 @@ def test_lines_from_paper_are_checked_as_they_are_typed(scene: Scene) -> None:
 
 
 def test_a_key_file_elsewhere_is_used_for_everything(scene: Scene, source: Path, tmp_path: Path) -> None:
-    access = replace(scene.access(), key_file=str(tmp_path / "key"))
+    access = scene.access()._replace(key_file=str(tmp_path / "key"))
     scene.init("keyfile", access)
     scene.create("monday", source, access=access)
     assert (tmp_path / "key").exists()

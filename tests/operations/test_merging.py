@@ -83,7 +83,7 @@ def test_a_merge_that_stops_leaves_tables_that_say_the_same_twice(
         scene.create(name, source)
     with open_repository(scene.access(), role="writer") as opened:
         loaded = load_index(scene.access(), opened.repository, opened.keys, Recorder())
-        group = [Table(*table) for table in loaded.index.tables()]
+        group = [Table(*table) for table in loaded.chunks.tables()]
         deleted: list[object] = []
 
         def delete(name: object) -> None:
@@ -95,5 +95,5 @@ def test_a_merge_that_stops_leaves_tables_that_say_the_same_twice(
         real = opened.repository.delete_index
         monkeypatch.setattr(opened.repository, "delete_index", delete)
         with pytest.raises(KeyboardInterrupt):
-            merge(opened.repository, opened.keys, loaded.index, group)
+            merge(opened.repository, opened.keys, loaded.chunks, group)
     assert scene.restore("tuesday") == expected(source)

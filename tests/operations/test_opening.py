@@ -1,7 +1,5 @@
 """Finding a repository, making sure that it is the right one, and unlocking it."""
 
-from dataclasses import replace
-
 import pytest
 
 from bork.errors import (
@@ -83,7 +81,7 @@ def test_a_lost_key_is_named_as_such(scene: Scene) -> None:
 def test_a_lost_key_file_is_named_with_the_directory(scene: Scene) -> None:
     scene.init("keyfile")
     with pytest.raises(KeyfileNotFound, match="elsewhere"):
-        open_repository(replace(scene.access(), keys_dir="/elsewhere"))
+        open_repository(scene.access()._replace(keys_dir="/elsewhere"))
 
 
 def test_without_a_key_nothing_is_asked_and_nothing_is_remembered(scene: Scene) -> None:
@@ -129,7 +127,7 @@ def test_a_repository_that_has_moved_is_opened_only_if_the_user_agrees(scene: Sc
 def change_config(scene: Scene, **changes: object) -> None:
     """As somebody could who controls the storage."""
     config: RepositoryConfig = decode(objects(scene)[CONFIG], "here")
-    objects(scene)[CONFIG] = replace(config, **changes).encode()  # type: ignore[arg-type]  # as the test wants it
+    objects(scene)[CONFIG] = config._replace(**changes).encode()  # type: ignore[arg-type]  # as the test wants it
 
 
 @pytest.mark.parametrize("mode", ["none", "keyfile", "authenticated"])
@@ -161,7 +159,7 @@ def test_a_security_directory_that_cannot_be_used_is_named(scene: Scene) -> None
 
 
 def pulled(scene: Scene, location: str = "/repository", *ids: str) -> Access:
-    return replace(scene.access(location), pulled=ids)
+    return scene.access(location)._replace(pulled=ids)
 
 
 def test_the_repository_that_was_given_first_is_taken_wherever_it_is_and_no_other(scene: Scene) -> None:

@@ -1,6 +1,5 @@
 """Prune deletes what no rule keeps, tells why it keeps the rest, and touches nothing that does not match."""
 
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -71,10 +70,10 @@ def test_a_policy_without_rules_deletes_nothing(days: Scene, policy: Policy) -> 
 
 def test_a_dry_run_tells_the_same_and_changes_nothing(days: Scene) -> None:
     before = dict(days.stores.objects["/repository"])
-    outcome, told = run(days, replace(DAILY_2, dry_run=True, totals=True))
+    outcome, told = run(days, DAILY_2._replace(dry_run=True, totals=True))
     assert outcome.totals is None
     assert days.stores.objects["/repository"] == before
-    real, told_for_real = run(days, replace(DAILY_2, totals=True))
+    real, told_for_real = run(days, DAILY_2._replace(totals=True))
     assert (real.plan, told_for_real) == (outcome.plan, told)
     assert real.totals is not None
     assert real.totals.left is not None
@@ -115,7 +114,7 @@ def test_an_append_only_repository_keeps_everything(days: Scene) -> None:
     with pytest.raises(AppendOnly):
         run(days, DAILY_2)
     assert len(days.names()) == 8
-    assert run(days, replace(DAILY_2, dry_run=True))[0].plan.pruned == Counts(6, 0)
+    assert run(days, DAILY_2._replace(dry_run=True))[0].plan.pruned == Counts(6, 0)
 
 
 def test_who_stops_it_keeps_what_was_not_deleted_yet(days: Scene) -> None:

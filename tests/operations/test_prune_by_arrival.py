@@ -1,6 +1,5 @@
 """Prune by arrival: what a client says of its time cannot make a rule let go of the archives of others."""
 
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -99,7 +98,7 @@ def test_a_storage_that_cannot_tell_prunes_nothing(week: Scene) -> None:
         prune.run(week.access(), options, Recorder(), lambda _: None, lambda _: None)
     assert week.names() == before
     told: list[Step] = []
-    prune.run(week.access(), replace(options, glob="nothing-*"), Recorder(), lambda _: None, told.append)
+    prune.run(week.access(), options._replace(glob="nothing-*"), Recorder(), lambda _: None, told.append)
     assert told == []
 
 

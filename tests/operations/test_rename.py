@@ -1,6 +1,5 @@
 """An archive under another name is the same archive, and there is no moment without it."""
 
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -37,7 +36,7 @@ def test_everything_but_name_and_fingerprint_stays(scene: Scene, source: Path, m
     assert renamed == entry(scene, "Montag \udcff")
     assert renamed.head.session != before.head.session
     at_work = {"session": before.head.session, "generation": before.head.generation}
-    assert replace(renamed.head, name="monday", **at_work) == before.head  # type: ignore[arg-type]  # as they were
+    assert renamed.head._replace(name="monday", **at_work) == before.head  # type: ignore[arg-type]  # as they were
     assert renamed.id != before.id
     assert scene.restore("Montag \udcff") == expected(source)
 

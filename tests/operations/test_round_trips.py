@@ -5,7 +5,6 @@ one gives the session back and ends the connection.
 """
 
 from collections.abc import Callable
-from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -39,7 +38,7 @@ class Far:
             directory = self.source / f"directory {number // 1000}"
             directory.mkdir(parents=True, exist_ok=True)
             (directory / f"a file with a name {number}").write_bytes(b"%d" % number)
-        self.access: Access = replace(self.scene.access(str(home / "repository")), is_local=False)
+        self.access: Access = self.scene.access(str(home / "repository"))._replace(is_local=False)
         self.scene.init(access=self.access)
         self.create("one")
         self.create("two")

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 from contextlib import AbstractContextManager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import pytest
 
@@ -31,7 +31,7 @@ def repository(scene: Scene) -> Scene:
 
 
 def at_work(scene: Scene, role: Role, **changes: object) -> AbstractContextManager[OpenRepository]:
-    return open_repository(replace(scene.access(), lock_wait_s=0.3, **changes), role=role)  # type: ignore[arg-type]  # fields of Access
+    return open_repository(scene.access()._replace(lock_wait_s=0.3, **changes), role=role)  # type: ignore[arg-type]  # fields of Access
 
 
 def left(scene: Scene) -> list[ObjectName]:
@@ -112,7 +112,7 @@ def test_a_session_says_the_generation_that_is_newest_after_it_was_put(
         def hold(self: MemoryStore, name: ObjectName, data: bytes) -> Hold:
             held = real(self, name, data)
             newest = generations.newest(other.repository, other.keys)
-            generations.publish(other.repository, other.keys, replace(newest, number=newest.number + 1))
+            generations.publish(other.repository, other.keys, newest._replace(number=newest.number + 1))
             return held
 
         monkeypatch.setattr(MemoryStore, "hold", hold)
@@ -124,7 +124,7 @@ def test_old_generations_are_removed(repository: Scene) -> None:
     with at_work(repository, "compactor") as opened:
         for number in range(1, 6):
             newest = generations.newest(opened.repository, opened.keys)
-            generations.publish(opened.repository, opened.keys, replace(newest, number=number))
+            generations.publish(opened.repository, opened.keys, newest._replace(number=number))
         assert opened.repository.generations() == [4, 5]
         assert generations.newest(opened.repository, opened.keys).number == 5
 

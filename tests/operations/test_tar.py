@@ -4,7 +4,6 @@ import io
 import json
 import os
 import tarfile
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -41,7 +40,7 @@ def imported(
         options = ImportTarOptions(ArchiveName(name), file.fileno(), b"x.tar", "host", "user", "/", ("bork",))
         return import_tar.run(
             scene.access(),
-            replace(options, **changes),  # type: ignore[arg-type]  # as the test wants it
+            options._replace(**changes),  # type: ignore[arg-type]  # as the test wants it
             events or Recorder(),
         )
 

@@ -1,6 +1,5 @@
 """What commands say of archives that another command has left, or taken away, at that moment."""
 
-from dataclasses import replace
 from pathlib import Path
 
 from bork.operations import check, prune
@@ -40,5 +39,5 @@ def test_a_check_says_nothing_of_an_archive_that_is_deleted_under_it(scene: Scen
         told.problem("damaged", b"tuesday: source/small", "true damage")
     assert [path for _, path, _ in events.problems] == [b"tuesday: source/small"]
     assert counted.total == 1
-    whole = check.run(scene.access(), replace(CheckOptions(), name=ArchiveName("tuesday")), Recorder())
+    whole = check.run(scene.access(), CheckOptions()._replace(name=ArchiveName("tuesday")), Recorder())
     assert whole.problems == 0

@@ -1,6 +1,5 @@
 """Inside of ``with-lock`` nobody changes the repository; afterwards, and after a crash, everybody may."""
 
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -14,7 +13,7 @@ from tests.operations.scene import Scene, expected
 @pytest.mark.parametrize("role", ["writer", "deleter", "compactor", "exclusive"])
 def test_nobody_begins_to_change_anything(scene: Scene, role: str) -> None:
     scene.init()
-    access = replace(scene.access(), lock_wait_s=0)
+    access = scene.access()._replace(lock_wait_s=0)
     with with_lock.run(access), pytest.raises(LockTimeout, match="exclusive"):
         open_repository(access, role=role)  # type: ignore[arg-type]  # one of them
     with open_repository(access, role=role):  # type: ignore[arg-type]  # one of them
@@ -24,7 +23,7 @@ def test_nobody_begins_to_change_anything(scene: Scene, role: str) -> None:
 @pytest.mark.parametrize("role", ["reader", "writer", "deleter", "compactor", "exclusive"])
 def test_it_waits_for_those_who_are_at_work(scene: Scene, role: str) -> None:
     scene.init()
-    access = replace(scene.access(), lock_wait_s=0)
+    access = scene.access()._replace(lock_wait_s=0)
     with (
         open_repository(access, role=role),  # type: ignore[arg-type]  # one of them
         pytest.raises(LockTimeout, match=role),
@@ -38,7 +37,7 @@ def test_it_waits_for_those_who_are_at_work(scene: Scene, role: str) -> None:
 def test_readers_may_begin_and_no_key_is_needed(scene: Scene, source: Path) -> None:
     scene.init()
     scene.create("monday", source)
-    locked = replace(scene.access(), passphrases=None)  # type: ignore[arg-type]  # it would fail if it were used
+    locked = scene.access()._replace(passphrases=None)  # type: ignore[arg-type]  # it would fail if it were used
     with with_lock.run(locked):
         assert scene.restore("monday") == expected(source)
 

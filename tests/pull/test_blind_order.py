@@ -1,6 +1,5 @@
 """What a server that pulls may tell a client, and that nothing else is understood."""
 
-from dataclasses import replace
 from pathlib import Path
 from typing import Any, cast
 
@@ -51,20 +50,20 @@ def sent(order: Order) -> dict[str, Value]:
 
 def test_an_order_arrives_as_it_was_given() -> None:
     assert decode(sent(ORDER)) == ORDER
-    other = replace(ORDER, passphrase=None, encryption="repokey", options=options_of(replace(OPTIONS, comment="")))
+    other = ORDER._replace(passphrase=None, encryption="repokey", options=options_of(OPTIONS._replace(comment="")))
     assert decode(sent(other)) == other
 
 
 def test_the_client_does_what_the_server_would_do_but_as_itself() -> None:
     made = decode(sent(ORDER)).create_options(roots=ORDER.roots, hostname="client", username="me", cwd="/root")
-    assert replace(made, lines=None) == replace(OPTIONS, hostname="client", username="me", cwd="/root")
+    assert made._replace(lines=None) == OPTIONS._replace(hostname="client", username="me", cwd="/root")
 
 
 def test_every_option_of_create_is_sent_or_is_the_clients_own() -> None:
     known = {*options_of(OPTIONS), "archive", "roots", "command_line", "lines", "hostname", "username", "cwd"}
     refused = {"stdin", "path_list", "before_commit", "root"}  # what would run programs or read streams of the client
     chosen_by_client = {"pack_size", "root", "of_user"}  # the last one: of an agent's pull
-    assert known | refused | chosen_by_client == set(CreateOptions.__dataclass_fields__)
+    assert known | refused | chosen_by_client == set(CreateOptions._fields)
     assert set(FLAGS) < set(options_of(OPTIONS))
 
 
@@ -132,7 +131,7 @@ def test_any_value_is_taken_or_refused(name: str, value: Value) -> None:
 
 def rooted(*paths: str | bytes | Path, **options: object) -> Order:
     sources = [path if isinstance(path, bytes) else str(path).encode() for path in paths]
-    return replace(ORDER, roots=tuple(Root(source, b"x") for source in sources), options={**ORDER.options, **options})
+    return ORDER._replace(roots=tuple(Root(source, b"x") for source in sources), options={**ORDER.options, **options})
 
 
 def test_without_fences_a_server_may_ask_for_everything() -> None:

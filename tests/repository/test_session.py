@@ -1,7 +1,5 @@
 """What a session says is read in one form; everything else is a session that nobody knows, and so in the way."""
 
-from dataclasses import asdict, replace
-
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -32,7 +30,7 @@ def test_every_prefix_is_unknown() -> None:
         RECORD.encode().replace(b'"generation":3', b'"generation":"3"'),
         RECORD.encode().replace(b'"generation":3', b'"generation":true'),
         RECORD.encode().replace(b'"process":77', b'"process":77,"more":1'),
-        replace(RECORD, host="x" * LENGTH_MAX).encode(),
+        RECORD._replace(host="x" * LENGTH_MAX).encode(),
     ],
 )
 def test_anything_else_is_unknown(data: bytes) -> None:
@@ -40,5 +38,5 @@ def test_anything_else_is_unknown(data: bytes) -> None:
 
 
 def test_an_unknown_session_has_seen_nothing_and_may_write() -> None:
-    assert asdict(UNKNOWN)["generation"] == -1
+    assert UNKNOWN._asdict()["generation"] == -1
     assert UNKNOWN.role == "writer"

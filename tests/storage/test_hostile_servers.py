@@ -6,7 +6,6 @@ import sys
 import time
 import zlib
 from collections.abc import Callable
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -290,7 +289,7 @@ def test_a_server_that_goes_silent_is_given_up(said: tuple[bytes, ...]) -> None:
 
 
 def test_a_server_that_takes_nothing_is_given_up() -> None:
-    settings = replace(server(START, OPEN, then="exec sleep 60"), stall_s=0.5)
+    settings = server(START, OPEN, then="exec sleep 60")._replace(stall_s=0.5)
     content = bytes(8 << 20)
     assert type(fails(settings, lambda store: store.put_if_absent(pack(content), content))) is ConnectionBrokenWithHint
 

@@ -37,8 +37,8 @@ impl ChunkIndex {
     }
 
     /// The table of all packs of some index objects that the store holds, without those of `dropped`; it supersedes
-    /// these objects. `None` if no pack is left. Memory: the new table, 4 bytes an object of the
-    /// old ones, and as many of their pages as [`CHUNKS_BEFORE_REST`] chunks take.
+    /// these objects. `None` if no pack is left. Memory: the new table, 4 bytes an object of the old ones, and as many
+    /// of their pages as 128 Ki chunks take.
     pub fn merge(&self, names: &[Id], dropped: &HashSet<Id>) -> Result<Option<Vec<u8>>, EngineError> {
         let wanted: HashSet<&Id> = names.iter().collect();
         let tables: Vec<Arc<Table>> = self

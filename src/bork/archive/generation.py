@@ -6,10 +6,14 @@ See docs/format/sessions.md.
 from __future__ import annotations
 
 import struct
-from dataclasses import dataclass, field
+from types import MappingProxyType
+from typing import TYPE_CHECKING, NamedTuple
 
 from bork.errors import IntegrityError, UnsupportedFormat
 from bork.repository.layout import HeadId, PackId, SessionId
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
 
 MAGIC = b"BORKGENR"
 VERSION = 1
@@ -17,12 +21,11 @@ _HEADER = struct.Struct("<8sIIII8x")  # magic, version, packs, fenced sessions, 
 _PACK = struct.Struct("<Q32s")
 
 
-@dataclass(frozen=True, slots=True)
-class Generation:
+class Generation(NamedTuple):
     """``number`` 0 is the beginning, before any compaction; it has no object."""
 
     number: int = 0
-    condemned: dict[PackId, int] = field(default_factory=dict)  # and the generation that condemned it first
+    condemned: Mapping[PackId, int] = MappingProxyType({})  # and the generation that condemned it first
     fenced: frozenset[SessionId] = frozenset()  # sessions that stopped without a word: what they commit later is void
     honoured: frozenset[HeadId] = frozenset()  # heads of such sessions that were there before, and stand
 

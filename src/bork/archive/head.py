@@ -7,7 +7,7 @@ belongs is a refusal, not a guess. See docs/format/archive.md.
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass, fields
+from typing import NamedTuple
 
 from bork.errors import IntegrityError, UnsupportedFormat
 
@@ -19,8 +19,7 @@ Chunker = (
 )  # ("gear", min_exp, max_exp, avg_exp), ("fixed", block, header)
 
 
-@dataclass(frozen=True, slots=True)
-class ArchiveStats:
+class ArchiveStats(NamedTuple):
     """Sizes in bytes, as counted when the archive was made."""
 
     items: int
@@ -31,8 +30,7 @@ class ArchiveStats:
     deduplicated_size: int  # what it added to the repository
 
 
-@dataclass(frozen=True, slots=True)
-class ArchiveHead:
+class ArchiveHead(NamedTuple):
     """What an archive says of itself. Times are nanoseconds since 1970, UTC."""
 
     name: str
@@ -55,13 +53,13 @@ class ArchiveHead:
 
     def encode(self) -> bytes:
         """Canonical JSON: sorted keys, no spaces, ASCII. Text that is not UTF-8 is kept as lone surrogates."""
-        values: dict[str, object] = {field.name: getattr(self, field.name) for field in fields(self)}
+        values: dict[str, object] = self._asdict()
         values.update(
             version=VERSION,
             root=self.root.hex(),
             roots=[path.hex() for path in self.roots],
             ledger=self.ledger.hex(),
-            stats={field.name: getattr(self.stats, field.name) for field in fields(self.stats)},
+            stats=self.stats._asdict(),
         )
         return json.dumps(values, sort_keys=True, separators=(",", ":")).encode("ascii")
 
@@ -123,7 +121,7 @@ class _Fields:
             start_ns=self._integer("start_ns"),
             end_ns=self._integer("end_ns"),
             roots=tuple(bytes.fromhex(_is_text(path)) for path in self._list("roots")),
-            stats=ArchiveStats(**{field.name: stats._count(field.name) for field in fields(ArchiveStats)}),
+            stats=ArchiveStats(*map(stats._count, ArchiveStats._fields)),
             sequence=self._count("sequence"),
             ledger=self._digest("ledger"),
             session=self._optional_text("session"),

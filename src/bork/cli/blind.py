@@ -103,9 +103,7 @@ def pull(invocation: Invocation, client: Server, location: Location, options: Cr
     encryption = given.optional("client_init")
     runs = [order]
     if encryption is not None and not os.path.exists(os.path.join(repository, "config")):
-        from dataclasses import replace  # late: once in the life of a repository
-
-        runs.insert(0, replace(order, encryption=encryption))
+        runs.insert(0, order._replace(encryption=encryption))
     for run in runs:
         invocation.exit_code = _run(invocation, client, repository, run)
         if invocation.exit_code not in FINE:

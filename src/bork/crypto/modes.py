@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, NamedTuple
 
 EncryptionMode = Literal["none", "authenticated", "repokey", "keyfile"]
 
@@ -12,8 +11,7 @@ SUITE_CHACHA20_POLY1305 = 2
 SUITE_KEYED_BLAKE3 = 3  # no secrecy
 
 
-@dataclass(frozen=True, slots=True)
-class Mode:
+class Mode(NamedTuple):
     """Where the key of a repository lives, and what it does."""
 
     name: EncryptionMode

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, NamedTuple
 
 from bork.core import Keys
@@ -17,8 +16,7 @@ if TYPE_CHECKING:
 _CPU_FLAGS = "/proc/cpuinfo"
 
 
-@dataclass(frozen=True, slots=True)
-class KdfCost:
+class KdfCost(NamedTuple):
     """What one guess at a passphrase costs, by argon2id."""
 
     memory_kib: int

@@ -7,8 +7,7 @@ from __future__ import annotations
 
 import os
 import time
-from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, NamedTuple, Protocol
 
 from bork.crypto.slots import KDF_DEFAULT, KdfCost
 from bork.storage.local import LocalStore
@@ -114,8 +113,7 @@ class RemoteStores:
         return RemoteStore.create(location, self._path, self._settings, make_parent_dirs=make_parent_dirs)
 
 
-@dataclass(frozen=True, slots=True)
-class Access:
+class Access(NamedTuple):
     """How to reach one repository. The command line fills it in from options and environment."""
 
     path: str  # of this machine, or a URL
@@ -128,9 +126,9 @@ class Access:
     lock_wait_s: float = 1.0
     bypass_lock: bool = False  # readers put no session, and may meet packs that a compaction deletes
     threads: int = 0  # 0: as many as the machine has
-    clock: Clock = field(default_factory=SystemClock)
-    randomness: Randomness = field(default_factory=SystemRandomness)
-    stores: Stores = field(default_factory=LocalStores)
+    clock: Clock = SystemClock()
+    randomness: Randomness = SystemRandomness()
+    stores: Stores = LocalStores()
     kdf_cost: KdfCost = KDF_DEFAULT
     is_local: bool = True  # whether ``path`` is a path of this machine
     # Not None: who pulls gives us the repository, and could give us another one. The ids (hex) that it may give; none:

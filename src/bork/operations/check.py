@@ -8,9 +8,8 @@ from __future__ import annotations
 
 import os
 import time
-from dataclasses import dataclass, field, replace
 from functools import partial
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from bork.core import CheckEngine, ChunkIndex, digest
 from bork.errors import IntegrityError, ObjectMissing, RepositoryError
@@ -37,21 +36,19 @@ if TYPE_CHECKING:
 BATCH_BYTES = 256 << 20  # of packs between two looks at the clock, for max_duration_s
 
 
-@dataclass(frozen=True, slots=True)
-class CheckOptions:
+class CheckOptions(NamedTuple):
     """Options of ``bork check`` under their own names; see docs/usage/check.md."""
 
     repository: bool = True
     archives: bool = True
     verify_data: bool = False
     name: ArchiveName | None = None  # only this archive
-    filter: ArchiveFilter = field(default_factory=ArchiveFilter)
+    filter: ArchiveFilter = ArchiveFilter()
     repair: bool = False  # mend what can be mended; the repository has to be there for this process alone
     max_duration_s: int = 0  # of the repository part; 0: no limit. The next check goes on where this one stopped
 
 
-@dataclass(frozen=True, slots=True)
-class CheckOutcome:
+class CheckOutcome(NamedTuple):
     problems: int  # each was an event; 0: nothing is wrong
     packs: int  # checked
     archives: int  # checked
@@ -108,8 +105,8 @@ def _repair(access: Access, options: CheckOptions, opened: OpenRepository, event
         _run_packs(access, opened, loaded, _present(loaded), first, options.verify_data)
     repair.packs(sorted(first.packs))
     repair.indexes()
-    left = _check(access, replace(options, repository=True, archives=True), opened, CountedProblems(events))
-    return replace(left, repaired=repair.repaired)
+    left = _check(access, options._replace(repository=True, archives=True), opened, CountedProblems(events))
+    return left._replace(repaired=repair.repaired)
 
 
 def _load(access: Access, opened: OpenRepository, counted: CountedProblems) -> LoadedIndex:
@@ -191,7 +188,7 @@ def _run_packs(
     verify_data: bool,
 ) -> None:
     plan: dict[str, object] = {"threads": access.threads, "packs": packs, "archives": [], "verify_data": verify_data}
-    engine = CheckEngine(plan, opened.unlocked, ChunkIndex() if loaded is None else loaded.index)
+    engine = CheckEngine(plan, opened.unlocked, ChunkIndex() if loaded is None else loaded.chunks)
     drive(engine, opened.repository, counted, progress=percent("check.packs"))
 
 
@@ -208,7 +205,7 @@ def _check_archives(
         "archives": [(_printable(entry.name), entry.head.root) for entry in entries],
         "verify_data": False,  # the packs are done: damage found there is named for each file here
     }
-    engine = CheckEngine(plan, opened.keys, loaded.index)
+    engine = CheckEngine(plan, opened.keys, loaded.chunks)
     told = _OfArchivesThatAreThere(counted, opened, entries)
     drive(engine, opened.repository, told, progress=percent("check.archives"))
     return len(entries)

@@ -6,7 +6,6 @@ happened; after it the archive is complete.
 
 from __future__ import annotations
 
-from dataclasses import fields, replace
 from typing import TYPE_CHECKING
 
 from bork.archive.head import ArchiveStats
@@ -41,7 +40,7 @@ def choose_pack_size(repository_bytes: int) -> int:
 
 def archive_stats(outcome: Outcome) -> ArchiveStats:
     """What an engine that makes archives has counted."""
-    return ArchiveStats(**{each.name: outcome.number(each.name) for each in fields(ArchiveStats)})
+    return ArchiveStats(*map(outcome.number, ArchiveStats._fields))
 
 
 def archive_progress(counters: Counters, finished: bool) -> Progress:
@@ -61,8 +60,7 @@ def commit(opened: OpenRepository, head: ArchiveHead, heads: Heads) -> tuple[Arc
     seen = {entry.object for entry in heads.entries}
     newer = load_heads(repository, keys, [name for name in names if name not in seen])
     heads = Heads((*heads.entries, *newer.entries), newer.damaged)
-    placed = replace(
-        head,
+    placed = head._replace(
         sequence=1 + max((entry.head.sequence for entry in heads.entries), default=0),
         ledger=digest(b"".join(sorted(names))),
         session=session.id.hex(),
@@ -93,7 +91,7 @@ def tidy_up(opened: OpenRepository, loaded: LoadedIndex, events: EventSink) -> N
     A fault here takes nothing from the archives, so it is only told.
     """
     try:
-        merge_small(opened.repository, opened.keys, loaded.index, loaded.generation.condemned)
+        merge_small(opened.repository, opened.keys, loaded.chunks, loaded.generation.condemned)
     except StorageError as fault:
         events.log("warning", f"The indexes of the repository could not be merged: {fault}")
 

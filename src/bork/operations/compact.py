@@ -8,7 +8,6 @@ are looked at before.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, NamedTuple
 
 from bork.core import MarkEngine, Marks, RewriteEngine
@@ -40,17 +39,15 @@ if TYPE_CHECKING:
 ROUND_BYTES = 1 << 30  # of needed chunks that are moved before packs are deleted: so much space is needed meanwhile
 
 
-@dataclass(frozen=True, slots=True)
-class CompactOptions:
+class CompactOptions(NamedTuple):
     """``threshold``: a pack is rewritten if at least so many percent of it are not needed, 0 to 100."""
 
     threshold: int = 10
     dry_run: bool = False
-    compression: Compression = field(default_factory=lambda: Compression("zstd", 3))  # of what is grouped anew
+    compression: Compression = Compression("zstd", 3)  # of what is grouped anew
 
 
-@dataclass(frozen=True, slots=True)
-class CompactOutcome:
+class CompactOutcome(NamedTuple):
     """Sizes in bytes."""
 
     unused_bytes: int  # what no archive needed, in the packs that were to be rewritten or deleted
@@ -108,9 +105,9 @@ class _Compaction:
         sight = look_at_all(opened.repository)
         self._archives = self._entries(sight)
         self._loaded: LoadedIndex = load_index(access, opened.repository, opened.keys, events, sight=sight)
-        self._indexed = frozenset(PackId(pack) for pack in self._loaded.index.packs())
+        self._indexed = frozenset(PackId(pack) for pack in self._loaded.chunks.packs())
         self._generation = self._loaded.generation
-        self._marks = Marks(self._loaded.index)
+        self._marks = Marks(self._loaded.chunks)
         self._marked: frozenset[ArchiveId] = frozenset()
         self._usage: dict[PackId, PackUsage] = {}
         self._missing = 0
@@ -151,7 +148,7 @@ class _Compaction:
     def _run_marks(self, entries: Iterable[ArchiveEntry], loaded: LoadedIndex, marks: Marks) -> int:
         archives = [(name_bytes(entry.name).decode("utf-8", "replace"), entry.head.root) for entry in entries]
         plan: dict[str, object] = {"threads": self._access.threads, "archives": archives}
-        engine = MarkEngine(plan, self._keys, loaded.index, marks)
+        engine = MarkEngine(plan, self._keys, loaded.chunks, marks)
         outcome = drive(engine, self._repository, self._events, progress=percent("compact.mark"))
         return outcome.number("missing")
 
@@ -222,7 +219,7 @@ class _Compaction:
             "pack_size": choose_pack_size(sum(self._loaded.packs.values())),
             "scratch_dir": cache_directory(self._access, self._repository),
         }
-        engine = RewriteEngine(plan, self._keys, self._loaded.index, self._marks)
+        engine = RewriteEngine(plan, self._keys, self._loaded.chunks, self._marks)
         try:
             drive(engine, self._repository, self._events, progress=percent("compact.packs"), stored=engine.stored)
         finally:
@@ -243,7 +240,7 @@ class _Compaction:
             if pack not in pardoned and self._is_recorded(pack)
         }
         condemned |= dict.fromkeys(packs, number)
-        self._publish(replace(self._generation, number=number, condemned=condemned))
+        self._publish(self._generation._replace(number=number, condemned=condemned))
 
     def _publish(self, generation: Generation) -> None:
         self._opened.at_work.verify()
@@ -301,8 +298,7 @@ class _Compaction:
         honoured = {entry.object for entry in self._entries() if entry.head.session in names}
         before = self._generation
         self._publish(
-            replace(
-                before,
+            before._replace(
                 number=before.number + 1,
                 fenced=before.fenced | frozenset(silent),
                 honoured=before.honoured | honoured,
@@ -315,7 +311,7 @@ class _Compaction:
         if not new:
             return frozenset()
         loaded = load_index(self._access, self._repository, self._keys, self._events)
-        marks = Marks(loaded.index)
+        marks = Marks(loaded.chunks)
         self._run_marks(new, loaded, marks)
         return frozenset(pack.name for pack in _usage(marks).values() if pack.needed)
 
@@ -323,7 +319,7 @@ class _Compaction:
 
     def _clean_indexes(self) -> None:
         """Let no index name packs that were deleted."""
-        index = self._loaded.index
+        index = self._loaded.chunks
         index.forget_packs(sorted(self._deleted))
         for group in merging.plan_rewrite(Table(*table) for table in index.tables()):
             merging.merge(self._repository, self._keys, index, group)

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from bork.errors import CommandError
 from bork.operations.opening import open_repository
@@ -14,8 +13,7 @@ if TYPE_CHECKING:
     from bork.operations.access import Access
 
 
-@dataclass(frozen=True, slots=True)
-class Setting:
+class Setting(NamedTuple):
     """One line of the config. ``change``: None for what is fixed with the making of the repository."""
 
     name: str
@@ -34,12 +32,12 @@ SETTINGS: dict[str, Setting] = {
         Setting(
             "storage_quota",
             lambda config: str(config.storage_quota),
-            lambda config, quota: replace(config, storage_quota=quota),
+            lambda config, quota: config._replace(storage_quota=quota),
         ),
         Setting(
             "append_only",
             lambda config: str(int(config.append_only)),
-            lambda config, flag: replace(config, append_only=bool(flag)),
+            lambda config, flag: config._replace(append_only=bool(flag)),
         ),
         Setting("id", lambda config: config.id.hex()),
     )

@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import os
 from collections.abc import Callable
-from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Literal, NamedTuple, Protocol, cast
 
 from bork.archive.head import ArchiveHead
@@ -69,8 +68,7 @@ class Root(NamedTuple):
     stored: bytes
 
 
-@dataclass(frozen=True, slots=True)
-class CreateOptions:
+class CreateOptions(NamedTuple):
     """Options of ``bork create`` under their own names; see docs/usage/create.md."""
 
     archive: ArchiveName
@@ -107,7 +105,7 @@ class CreateOptions:
     keep_exclude_tags: bool = False
     files_cache: str | None = None  # None: what suits the file system
     files_changed: Literal["ctime", "mtime", "disabled"] = "ctime"
-    compression: Compression = field(default_factory=Compression)
+    compression: Compression = Compression()
     chunker: Chunker = DEFAULT_CHUNKER
     pack_size: int | None = None  # bytes; None: by the size of the repository
 
@@ -120,8 +118,7 @@ _PLANNED = (
 )
 
 
-@dataclass(frozen=True, slots=True)
-class CreateOutcome:
+class CreateOutcome(NamedTuple):
     head: ArchiveHead | None  # None: dry run
     archive_id: ArchiveId | None
     repository_id: bytes | None
@@ -185,7 +182,7 @@ def run(access: Access, options: CreateOptions, events: EventSink, start: Start 
         plan["pack_size"] = options.pack_size or choose_pack_size(sum(loaded.packs.values()))
         plan["scratch_dir"] = cache_directory(access, repository)
         plan["skip"] = _skipped(access)
-        started = start(plan, keys, loaded.index)
+        started = start(plan, keys, loaded.chunks)
         outcome = drive(
             started.engine,
             repository,
@@ -207,7 +204,7 @@ def run(access: Access, options: CreateOptions, events: EventSink, start: Start 
             archive_id=entry.id,
             repository_id=repository.id,
             stats=entry.head.stats,
-            totals=RepositoryTotals.of_index(heads, loaded.index),  # it knows the new chunks by now
+            totals=RepositoryTotals.of_index(heads, loaded.chunks),  # it knows the new chunks by now
             start_ns=start_ns,
             end_ns=entry.head.end_ns,
             encryption=opened.mode.name,

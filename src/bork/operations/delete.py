@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import shutil
 from collections.abc import Callable
-from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, NamedTuple
 
 from bork.errors import BorkError, CacheFault, CancelledByUser, ObjectMissing, RepositoryError
@@ -27,8 +26,7 @@ if TYPE_CHECKING:
     from bork.repository.session import Role
 
 
-@dataclass(frozen=True, slots=True)
-class DeleteOptions:
+class DeleteOptions(NamedTuple):
     """Which archives: either ``names`` in their order, or those of a ``filter``. Neither means none."""
 
     names: tuple[ArchiveName, ...] = ()
@@ -48,8 +46,7 @@ class Step(NamedTuple):
     total: int
 
 
-@dataclass(frozen=True, slots=True)
-class DeleteOutcome:
+class DeleteOutcome(NamedTuple):
     """``deleted``: how many, or would be in a dry run. ``totals``: None in a dry run and where nothing was chosen."""
 
     deleted: int
@@ -101,7 +98,7 @@ def archives(access: Access, options: DeleteOptions, events: EventSink, tell: Ca
 
 def _choose(repository: Repository, keys: Keys, options: DeleteOptions, heads: Heads) -> list[_Chosen]:
     if options.filter is not None:
-        wanted = replace(options.filter, consider_checkpoints=True)
+        wanted = options.filter._replace(consider_checkpoints=True)
         return [_Chosen(entry.name, entry.object, entry, False) for entry in select(heads.entries, wanted)]
     chosen = []
     for name in dict.fromkeys(options.names):  # a name that is given twice is deleted once
@@ -130,8 +127,7 @@ def _delete(repository: Repository, one: _Chosen) -> bool:
 # ---- the whole repository ----------------------------------------------------------------------------------------
 
 
-@dataclass(frozen=True, slots=True)
-class Loss:
+class Loss(NamedTuple):
     """What goes with a repository."""
 
     repository_id: RepositoryId
@@ -141,8 +137,7 @@ class Loss:
     unknown: BorkError | None  # why they cannot be opened
 
 
-@dataclass(frozen=True, slots=True)
-class RepositoryDeleteOptions:
+class RepositoryDeleteOptions(NamedTuple):
     cache_only: bool = False
     keep_security_info: bool = False
 

@@ -48,7 +48,7 @@ def deleted_totals(
     if whole:
         gone = {entry.object for entry in deleted}
         rest = type(heads)(tuple(entry for entry in heads.entries if entry.object not in gone), heads.damaged)
-        left = RepositoryTotals.of_index(rest, load_index(access, repository, keys, events).index)
+        left = RepositoryTotals.of_index(rest, load_index(access, repository, keys, events).chunks)
     return DeletedTotals(
         original_size=sum(entry.head.stats.original_size for entry in deleted),
         compressed_size=sum(entry.head.stats.compressed_size for entry in deleted),

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal, NamedTuple
 
 from bork.core import DiffEngine
@@ -44,8 +43,7 @@ class SortKey(NamedTuple):
     descending: bool = False
 
 
-@dataclass(frozen=True, slots=True)
-class DiffOptions:
+class DiffOptions(NamedTuple):
     patterns: tuple[Pattern, ...] = ()
     paths: tuple[PathArgument, ...] = ()
     numeric_ids: bool = False  # owners by number, not by name
@@ -55,8 +53,7 @@ class DiffOptions:
     sort_by: tuple[SortKey, ...] = ()  # empty: in the order of the archives. The first key counts most
 
 
-@dataclass(frozen=True, slots=True)
-class DiffOutcome:
+class DiffOutcome(NamedTuple):
     old: ArchiveEntry
     new: ArchiveEntry
     differences: int  # lines
@@ -79,7 +76,7 @@ def run(access: Access, old: ArchiveName, new: ArchiveName, options: DiffOptions
             events.log("warning", "--chunker-params are different between archives, diff will be slow.")
         loaded = load_index(access, opened.repository, opened.keys, events, sight=opened.sight)
         plan = _plan(entries, options, compare_chunks=compare_chunks)
-        engine = DiffEngine(plan, opened.keys, loaded.index)
+        engine = DiffEngine(plan, opened.keys, loaded.chunks)
         items = entries[1].head.stats.items
 
         def progress(counters: Counters, finished: bool) -> PercentProgress:

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import Literal, Protocol
+from typing import Literal, NamedTuple, Protocol
 
 LogLevel = Literal["debug", "info", "warning", "error"]
 
@@ -13,8 +12,7 @@ PercentOperation = Literal[
 ]
 
 
-@dataclass(frozen=True, slots=True)
-class ArchiveProgress:
+class ArchiveProgress(NamedTuple):
     """How far a ``create`` has come. Sizes in bytes, since its start."""
 
     original_size: int
@@ -25,8 +23,7 @@ class ArchiveProgress:
     finished: bool = False
 
 
-@dataclass(frozen=True, slots=True)
-class PercentProgress:
+class PercentProgress(NamedTuple):
     """How far anything else has come: ``current`` of ``total``, in bytes (extract) or objects (check), or archives."""
 
     operation: PercentOperation

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Literal, NamedTuple
 
 from bork.core import ReadEngine
 from bork.operations.drive import drive
@@ -20,8 +19,7 @@ if TYPE_CHECKING:
 TarFormat = Literal["GNU", "PAX", "BORG"]
 
 
-@dataclass(frozen=True, slots=True)
-class ExportTarOptions:
+class ExportTarOptions(NamedTuple):
     """Options of ``bork export-tar`` under their own names; see docs/usage/export-tar.md."""
 
     tar_format: TarFormat = "GNU"
@@ -32,8 +30,7 @@ class ExportTarOptions:
     progress: bool = False  # whether to find out the total size first
 
 
-@dataclass(frozen=True, slots=True)
-class ExportTarOutcome:
+class ExportTarOutcome(NamedTuple):
     archive: ArchiveEntry
     items: int
 
@@ -56,6 +53,6 @@ def run(access: Access, name: ArchiveName, options: ExportTarOptions, events: Ev
             lines=None if options.lines is None else options.lines.plan(),
             need_total=options.progress,
         )
-        engine = ReadEngine(plan, opened.keys, loaded.index)
+        engine = ReadEngine(plan, opened.keys, loaded.chunks)
         outcome = drive(engine, opened.repository, events, progress=percent("export-tar"))
         return ExportTarOutcome(entry, outcome.number("items"))

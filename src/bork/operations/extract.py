@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import os
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Literal, NamedTuple
 
 from bork.core import ReadEngine
 from bork.errors import IntegrityError
@@ -24,8 +23,7 @@ if TYPE_CHECKING:
     from bork.operations.selection import ArchiveName, ItemLines, PathArgument, Pattern
 
 
-@dataclass(frozen=True, slots=True)
-class ExtractOptions:
+class ExtractOptions(NamedTuple):
     """Options of ``bork extract`` under their own names; see docs/usage/extract.md."""
 
     patterns: tuple[Pattern, ...] = ()
@@ -43,8 +41,7 @@ class ExtractOptions:
     progress: bool = False  # whether to find out the total size first
 
 
-@dataclass(frozen=True, slots=True)
-class ExtractOutcome:
+class ExtractOutcome(NamedTuple):
     archive: ArchiveEntry
     items: int
 
@@ -69,7 +66,7 @@ def run(access: Access, name: ArchiveName, options: ExtractOptions, events: Even
         target = os.path.abspath(options.target)
         if options.foreign and not options.numeric_ids:
             told["names"] = names_of(os.fsencode(target), events)
-        engine = ReadEngine(told, opened.keys, loaded.index)
+        engine = ReadEngine(told, opened.keys, loaded.chunks)
         counted = CountedProblems(events)
         outcome = drive(
             engine,

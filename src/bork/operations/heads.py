@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import fnmatch
-from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from bork.archive import head as archive_head
 from bork.core import digest
@@ -25,8 +24,7 @@ if TYPE_CHECKING:
     from bork.repository.sight import Sight
 
 
-@dataclass(frozen=True, slots=True)
-class ArchiveEntry:
+class ArchiveEntry(NamedTuple):
     """One archive of a repository."""
 
     id: ArchiveId  # fingerprint: BLAKE3 of the stored head
@@ -39,8 +37,7 @@ class ArchiveEntry:
         return ArchiveName(self.head.name)
 
 
-@dataclass(frozen=True, slots=True)
-class Heads:
+class Heads(NamedTuple):
     """The heads of a repository, and those that could not be opened."""
 
     entries: tuple[ArchiveEntry, ...]  # oldest first, by the order in which they were committed

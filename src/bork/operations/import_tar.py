@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from bork.archive.head import ArchiveHead
 from bork.core import ImportEngine
@@ -27,8 +26,7 @@ if TYPE_CHECKING:
     from bork.operations.selection import ArchiveName, ItemLines
 
 
-@dataclass(frozen=True, slots=True)
-class ImportTarOptions:
+class ImportTarOptions(NamedTuple):
     """Options of ``bork import-tar`` under their own names; see docs/usage/import-tar.md."""
 
     archive: ArchiveName
@@ -45,7 +43,7 @@ class ImportTarOptions:
     before_commit: Callable[[], None] | None = None
     lines: ItemLines | None = None
     ignore_zeros: bool = False
-    compression: Compression = field(default_factory=Compression)
+    compression: Compression = Compression()
     chunker: Chunker = ("gear", 18, 22, 20)
     pack_size: int | None = None  # bytes; None: by the size of the repository
 
@@ -78,7 +76,7 @@ def run(access: Access, options: ImportTarOptions, events: EventSink) -> CreateO
             "pack_size": options.pack_size or choose_pack_size(sum(loaded.packs.values())),
             "scratch_dir": cache_directory(access, repository),
         }
-        engine = ImportEngine(plan, keys, loaded.index)
+        engine = ImportEngine(plan, keys, loaded.chunks)
         outcome = drive(engine, repository, events, progress=archive_progress, stored=engine.stored)
         if options.before_commit is not None:
             options.before_commit()
@@ -92,7 +90,7 @@ def run(access: Access, options: ImportTarOptions, events: EventSink) -> CreateO
             archive_id=entry.id,
             repository_id=repository.id,
             stats=entry.head.stats,
-            totals=RepositoryTotals.of_index(heads, loaded.index),  # it knows the new chunks by now
+            totals=RepositoryTotals.of_index(heads, loaded.chunks),  # it knows the new chunks by now
             start_ns=start_ns,
             end_ns=entry.head.end_ns,
             encryption=opened.mode.name,

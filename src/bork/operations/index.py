@@ -9,8 +9,7 @@ from __future__ import annotations
 
 import os
 import re
-from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from bork.core import ChunkIndex
 from bork.errors import CacheFault, IntegrityError, ObjectMissing, RepositoryError
@@ -38,11 +37,10 @@ _TABLE = re.compile(r"index-[0-9a-f]{64}\.table", re.ASCII)
 _TAG = b"Signature: 8a477f597d28d172789f06886806bc55\n# This directory can be deleted; Bork makes it again.\n"
 
 
-@dataclass(frozen=True, slots=True)
-class LoadedIndex:
+class LoadedIndex(NamedTuple):
     """The index, and what loading it showed about the repository."""
 
-    index: ChunkIndex
+    chunks: ChunkIndex
     packs: dict[PackId, int]  # lengths of all packs that the storage holds
     adopted: tuple[PackId, ...]  # of these: not named by any index, taken over
     missing: tuple[PackId, ...]  # named by an index, not condemned, and the storage does not hold them

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from bork.operations.events import Silence
 from bork.operations.heads import ArchiveEntry, find_archive, load_heads, select
@@ -23,8 +22,7 @@ if TYPE_CHECKING:
     from bork.repository.layout import RepositoryId
 
 
-@dataclass(frozen=True, slots=True)
-class RepositoryInfo:
+class RepositoryInfo(NamedTuple):
     repository_id: RepositoryId
     location: str
     encryption: str
@@ -41,8 +39,7 @@ class RepositoryInfo:
     damaged: tuple[RepositoryError, ...]  # heads and indexes that could not be opened
 
 
-@dataclass(frozen=True, slots=True)
-class ArchiveInfo:
+class ArchiveInfo(NamedTuple):
     """One archive, and the repository around it."""
 
     archive: ArchiveEntry
@@ -83,6 +80,6 @@ def _describe(access: Access, opened: OpenRepository, heads: Heads) -> Repositor
         security_dir=opened.security_dir,
         last_modified_ns=max((entry.head.end_ns for entry in heads.entries), default=None),
         archives=len(heads.entries),
-        totals=RepositoryTotals.of_index(heads, loaded.index),
+        totals=RepositoryTotals.of_index(heads, loaded.chunks),
         damaged=(*heads.damaged, *loaded.damaged),
     )

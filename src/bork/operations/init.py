@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import os
-from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from bork.crypto import related as related_secrets
 from bork.crypto.modes import MODES, EncryptionMode
@@ -22,8 +21,7 @@ if TYPE_CHECKING:
 ID_LENGTH = 32  # bytes of a repository id
 
 
-@dataclass(frozen=True, slots=True)
-class InitOptions:
+class InitOptions(NamedTuple):
     encryption: EncryptionMode
     append_only: bool = False
     storage_quota: int | None = None  # bytes
@@ -31,8 +29,7 @@ class InitOptions:
     related_secrets: str | None = None  # path of what "key export-related-secrets" wrote
 
 
-@dataclass(frozen=True, slots=True)
-class InitOutcome:
+class InitOutcome(NamedTuple):
     repository_id: RepositoryId
     encryption: EncryptionMode
     key_location: str | None  # path of the key file, or of the repository that holds the key; None without a key

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from bork.core import ReadEngine
 from bork.operations.drive import drive
@@ -21,8 +20,7 @@ if TYPE_CHECKING:
     from bork.repository.layout import RepositoryId
 
 
-@dataclass(frozen=True, slots=True)
-class RepositoryListing:
+class RepositoryListing(NamedTuple):
     repository_id: RepositoryId
     location: str
     encryption: str
@@ -32,16 +30,14 @@ class RepositoryListing:
     damaged: tuple[RepositoryError, ...]  # heads that could not be opened: say so, and exit with 2
 
 
-@dataclass(frozen=True, slots=True)
-class ListOptions:
+class ListOptions(NamedTuple):
     format: str  # as in --format; with json_lines its keys are added to those that are always shown
     json_lines: bool = False
     patterns: tuple[Pattern, ...] = ()
     paths: tuple[PathArgument, ...] = ()
 
 
-@dataclass(frozen=True, slots=True)
-class ListOutcome:
+class ListOutcome(NamedTuple):
     archive: ArchiveEntry
     items: int  # shown
 
@@ -72,6 +68,6 @@ def items(access: Access, name: ArchiveName, options: ListOptions, events: Event
         plan = reading_plan(access, entry, "list", options.patterns, options.paths)
         plan["format"] = options.format
         plan["json_lines"] = options.json_lines
-        engine = ReadEngine(plan, opened.keys, loaded.index)
+        engine = ReadEngine(plan, opened.keys, loaded.chunks)
         outcome = drive(engine, opened.repository, events, progress=percent("extract"))
         return ListOutcome(entry, outcome.number("items"))

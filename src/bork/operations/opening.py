@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Self
+from typing import TYPE_CHECKING, NamedTuple, Self
 
 from bork.core import Keys
 from bork.crypto.modes import MODES
@@ -36,8 +35,7 @@ __all__ = ["Access", "OpenRepository", "PassphraseSource", "Questions", "open_re
 PROMPTS_MAX = 3
 
 
-@dataclass(frozen=True, slots=True)
-class OpenRepository:
+class OpenRepository(NamedTuple):
     """A repository and, if they were asked for, its unlocked keys. A context manager that closes it."""
 
     repository: Repository

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import fnmatch
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, NamedTuple
 
 from bork.errors import CancelledByUser, CommandError, RepositoryError
@@ -27,8 +26,7 @@ if TYPE_CHECKING:
     from bork.repository.session import Role
 
 
-@dataclass(frozen=True, slots=True)
-class PruneOptions:
+class PruneOptions(NamedTuple):
     """``glob`` and ``prefix`` exclude each other; archives that they do not match are neither counted nor deleted."""
 
     policy: Policy
@@ -63,8 +61,7 @@ class Step(NamedTuple):
     total: int  # how many go
 
 
-@dataclass(frozen=True, slots=True)
-class PruneOutcome:
+class PruneOutcome(NamedTuple):
     plan: Plan
     totals: DeletedTotals | None  # None: dry run
     damaged: tuple[RepositoryError, ...]  # heads that no rule can look at: nothing was done to them

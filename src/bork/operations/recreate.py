@@ -9,8 +9,7 @@ away.
 from __future__ import annotations
 
 import contextlib
-from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Literal, NamedTuple
 
 from bork.core import RecreateEngine, digest
 from bork.errors import ArchiveAlreadyExists, ArchiveDoesNotExist, CancelledByUser, ObjectMissing, SessionBroken
@@ -39,8 +38,7 @@ if TYPE_CHECKING:
 SUFFIX = ".recreate"
 
 
-@dataclass(frozen=True, slots=True)
-class RecreateOptions:
+class RecreateOptions(NamedTuple):
     """Options of ``bork recreate`` under their own names; see docs/usage/recreate.md. None: as it is."""
 
     patterns: tuple[Pattern, ...] = ()
@@ -52,7 +50,7 @@ class RecreateOptions:
     comment: str | None = None
     timestamp_ns: int | None = None
     recompress: Literal["never", "if-different", "always"] = "never"
-    compression: Compression = field(default_factory=Compression)
+    compression: Compression = Compression()
     chunker: Chunker | None = None
     lines: ItemLines | None = None
     dry_run: bool = False
@@ -84,8 +82,7 @@ class RecreateOptions:
 Action = Literal["recreated", "skipped", "unchanged", "emptied", "dry_run"]
 
 
-@dataclass(frozen=True, slots=True)
-class Recreated:
+class Recreated(NamedTuple):
     """One archive that was looked at."""
 
     name: ArchiveName
@@ -95,8 +92,7 @@ class Recreated:
     end_ns: int
 
 
-@dataclass(frozen=True, slots=True)
-class RecreateOutcome:
+class RecreateOutcome(NamedTuple):
     archives: tuple[Recreated, ...]
     totals: RepositoryTotals | None  # of the repository at the end; None: dry run
 
@@ -133,7 +129,7 @@ def run(access: Access, names: ArchiveName | None, options: RecreateOptions, eve
             archives.append(recreation.recreate(entry))
         if not options.dry_run:
             tidy_up(opened, loaded, events)
-        totals = None if options.dry_run else RepositoryTotals.of_index(recreation.heads, loaded.index)
+        totals = None if options.dry_run else RepositoryTotals.of_index(recreation.heads, loaded.chunks)
         return RecreateOutcome(tuple(archives), totals)
 
 
@@ -168,8 +164,8 @@ class _Recreation:
     ) -> None:
         self.heads = heads
         self._access, self._options, self._opened, self._events = access, options, opened, events
-        self._index = loaded.index
-        self._tables = loaded.index.table_count()
+        self._index = loaded.chunks
+        self._tables = loaded.chunks.table_count()
         self._pack_size = options.pack_size or choose_pack_size(sum(loaded.packs.values()))
 
     def recreate(self, entry: ArchiveEntry) -> Recreated:
@@ -221,8 +217,7 @@ class _Recreation:
     def _head(self, old: ArchiveHead, root: bytes, stats: ArchiveStats) -> ArchiveHead:
         """``start_ns`` stays: what changed at or after it has to be read again by the next backup, as before."""
         options = self._options
-        return replace(
-            old,
+        return old._replace(
             name=old.name if options.target is None else options.target,
             root=root,
             chunker=options.chunker or old.chunker,
@@ -236,7 +231,7 @@ class _Recreation:
     def _is_same(self, head: ArchiveHead, old: ArchiveHead) -> bool:
         """Whether there is nothing to replace. What was compressed anew shows only in the compressed size."""
         recompressed = self._options.recompress != "never" and head.stats.compressed_size != old.stats.compressed_size
-        same = replace(head, stats=old.stats, session=old.session, generation=old.generation) == old
+        same = head._replace(stats=old.stats, session=old.session, generation=old.generation) == old
         return same and not recompressed
 
     def _add(self, head: ArchiveHead) -> ArchiveEntry:
@@ -254,7 +249,7 @@ class _Recreation:
         repository, keys = self._opened.repository, self._opened.keys
         name = ArchiveName(head.name + SUFFIX)
         self._remove_remainder(name, old)
-        beside = self._add(replace(head, name=name))
+        beside = self._add(head._replace(name=name))
         entry, sealed = seal(keys, head)
         before = self._unchanged_head(old, beside)
         repository.replace_head(entry.object, sealed)

@@ -7,7 +7,6 @@ in between, at least one of the two is there.
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from bork.errors import ArchiveAlreadyExists
@@ -35,7 +34,7 @@ def run(access: Access, old: ArchiveName, new: ArchiveName) -> ArchiveEntry:
         if head_id(keys, new) in repository.heads():  # before anything is sealed: the quota may be full
             raise ArchiveAlreadyExists(new)
         session = opened.at_work
-        head = replace(entry.head, name=new, session=session.id.hex(), generation=session.record.generation)
+        head = entry.head._replace(name=new, session=session.id.hex(), generation=session.record.generation)
         renamed, sealed = seal(keys, head)
         put_head(opened, renamed, sealed)
         delete_archive(repository, entry)

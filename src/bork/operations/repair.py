@@ -7,7 +7,6 @@ stays as it is, and is whole again when a later backup stores the chunk, for a c
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from bork.archive.generation import Generation
@@ -35,16 +34,14 @@ if TYPE_CHECKING:
     from bork.storage.names import ObjectName
 
 
-@dataclass(slots=True)
 class Repaired:
     """How many of each were mended or set aside."""
 
-    generations: int = 0
-    heads: int = 0
-    keys: int = 0
-    indexes: int = 0
-    packs: int = 0
-    unreadable: int = 0  # that could not be moved, for the medium does not give them
+    __slots__ = ("generations", "heads", "indexes", "keys", "packs", "unreadable")
+
+    def __init__(self) -> None:
+        self.generations = self.heads = self.keys = self.indexes = self.packs = 0
+        self.unreadable = 0  # that could not be moved, for the medium does not give them
 
     @property
     def total(self) -> int:
@@ -99,7 +96,7 @@ class Repair:
         # What a pack says of itself is the truth, as long as it can be read; an index may be wrong about it.
         by_themselves = ChunkIndex()
         telling = [pack for pack in packs if self._describes_itself(by_themselves, pack, loaded.packs[pack])]
-        for index, group in ((by_themselves, telling), (loaded.index, sorted(set(packs) - set(telling)))):
+        for index, group in ((by_themselves, telling), (loaded.chunks, sorted(set(packs) - set(telling)))):
             if group:
                 self._rewrite(loaded, index, group)
         for pack in packs:
@@ -121,16 +118,16 @@ class Repair:
         """Set aside indexes that cannot be read, when new ones name their packs; let none name what is gone."""
         loaded = self._load()
         if loaded.adopted:
-            self._rewrite(loaded, loaded.index, [])
+            self._rewrite(loaded, loaded.chunks, [])
             loaded = self._load()
-        good = {table[0] for table in loaded.index.tables()}
+        good = {table[0] for table in loaded.chunks.tables()}
         for index in self._repository.indexes():
             if index not in good:
                 self._events.log("info", f"Index {index.hex()} is damaged: others name its packs now.")
                 self.repaired.indexes += self._set_aside(layout.index_name(index))
-        for group in merging.plan_rewrite(Table(*table) for table in loaded.index.tables()):
+        for group in merging.plan_rewrite(Table(*table) for table in loaded.chunks.tables()):
             if any(table.absent for table in group):
-                merging.merge(self._repository, self._keys, loaded.index, group)
+                merging.merge(self._repository, self._keys, loaded.chunks, group)
                 self.repaired.indexes += len(group)
 
     def _load(self) -> LoadedIndex:

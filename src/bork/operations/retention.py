@@ -11,8 +11,8 @@ from __future__ import annotations
 import re
 import time
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, field
 from datetime import date
+from types import MappingProxyType
 from typing import NamedTuple
 
 from bork.errors import CommandError
@@ -65,12 +65,11 @@ WITHIN = "within"
 CHECKPOINT = "checkpoint"  # no rule of the user: the newest checkpoint, while no complete archive is newer
 
 
-@dataclass(frozen=True, slots=True)
-class Policy:
+class Policy(NamedTuple):
     """What to keep. ``counts``: for each rule of ``PERIODS`` a number of archives, 0 for none, negative for all."""
 
     within_h: int = 0  # everything of the last so many hours; 0: the rule is not used
-    counts: Mapping[str, int] = field(default_factory=dict)
+    counts: Mapping[str, int] = MappingProxyType({})
 
     def require_rules(self) -> None:
         """Raises: CommandError, if it would keep nothing: nobody means that."""

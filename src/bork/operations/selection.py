@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Literal, NamedTuple, NewType
 
 PatternAction = Literal["+", "-", "!"]  # include, exclude, exclude without looking below
@@ -27,8 +26,7 @@ class PathArgument(NamedTuple):
     text: bytes
 
 
-@dataclass(frozen=True, slots=True)
-class ItemLines:
+class ItemLines(NamedTuple):
     """Ask the engine for one line for each item (``--list``). ``filter``: status letters to show, None for all."""
 
     format: Literal["text", "json"] = "text"
@@ -38,8 +36,7 @@ class ItemLines:
         return {"format": self.format, "filter": self.filter}
 
 
-@dataclass(frozen=True, slots=True)
-class ArchiveFilter:
+class ArchiveFilter(NamedTuple):
     """Which archives of a repository, and in which order. ``first`` and ``last``: 0 means all.
 
     ``glob`` and ``prefix`` exclude each other, as do ``first`` and ``last``: the command line sees to that.

@@ -8,9 +8,8 @@ the steps in ``begin`` is what compaction relies on: docs/format/sessions.md.
 from __future__ import annotations
 
 import os
-from dataclasses import dataclass, replace
 from functools import partial
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from bork.errors import LockTimeout, NoSpace, ObjectMissing, PermissionDenied, ReadOnlyStorage, SessionBroken
 from bork.operations import generations
@@ -42,8 +41,7 @@ _IN_THE_WAY: dict[Role, frozenset[Role]] = {
 _TAKES_TURNS: frozenset[Role] = frozenset({"compactor", "exclusive"})
 
 
-@dataclass(frozen=True, slots=True)
-class Seen:
+class Seen(NamedTuple):
     """A session as another one sees it."""
 
     id: SessionId
@@ -65,7 +63,7 @@ class Session:
 
     def update(self, **changes: object) -> None:
         """Change what the session says of itself. Raises: SessionBroken, StorageError."""
-        self.record = replace(self.record, **changes)  # type: ignore[arg-type]  # fields of SessionRecord
+        self.record = self.record._replace(**changes)  # type: ignore[arg-type]  # fields of SessionRecord
         try:
             self._hold.replace(self.record.encode())
         except ObjectMissing:

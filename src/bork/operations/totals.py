@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 if TYPE_CHECKING:
     from bork.core import ChunkIndex
     from bork.operations.heads import Heads
 
 
-@dataclass(frozen=True, slots=True)
-class RepositoryTotals:
+class RepositoryTotals(NamedTuple):
     """All archives together. Sizes in bytes; the names are those of Borg's JSON."""
 
     total_chunks: int  # references
@@ -36,8 +34,7 @@ class RepositoryTotals:
         )
 
 
-@dataclass(frozen=True, slots=True)
-class DeletedTotals:
+class DeletedTotals(NamedTuple):
     """What the archives that were deleted held, in bytes. How much space that frees, only a compaction finds out."""
 
     original_size: int

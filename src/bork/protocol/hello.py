@@ -6,8 +6,7 @@ highest that both know. Members that are not known are ignored here, and nowhere
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from bork.protocol.codec import Malformed
 
@@ -22,8 +21,7 @@ FEATURES = ("look",)  # what one end can do and the other need not know: the ver
 _TEXT_MAX = 200  # characters
 
 
-@dataclass(frozen=True, slots=True)
-class Hello:
+class Hello(NamedTuple):
     """What an end says of itself."""
 
     role: str  # "client" or "server"

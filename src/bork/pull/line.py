@@ -6,8 +6,7 @@ import os
 import select
 import threading
 import time
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, NoReturn, cast
+from typing import TYPE_CHECKING, NamedTuple, NoReturn, cast
 
 from bork.core import decode_agent_hello
 from bork.errors import (
@@ -40,8 +39,7 @@ PIECE = 1 << 20
 _SSH_OPTIONS = ("-T", "-e", "none", "-o", "ServerAliveInterval=30", "-o", "ServerAliveCountMax=4")
 
 
-@dataclass(frozen=True, slots=True)
-class Hello:
+class Hello(NamedTuple):
     """What the agent says of itself: the word of the client, good for messages and for what it can do."""
 
     program: str

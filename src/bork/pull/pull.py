@@ -5,8 +5,7 @@ from __future__ import annotations
 import os
 import tempfile
 import time
-from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING, NamedTuple, cast
 
 from bork.core import PullEngine, digest
 from bork.errors import AgentFault
@@ -27,8 +26,7 @@ _LOCAL = ("paths", "stdin", "path_list", "skip", "sparse", "base", "names", "fil
 SKEW_NS = 2_000_000_000  # a clock that is off by more is worth a word
 
 
-@dataclass(frozen=True, slots=True)
-class PullOptions:
+class PullOptions(NamedTuple):
     """What a pull has besides the options of a create."""
 
     share_dedup: bool = False  # the client may learn which chunks other clients have
@@ -39,7 +37,7 @@ def run(
     access: Access, options: CreateOptions, pull: PullOptions, connecting: Connecting, events: EventSink
 ) -> CreateOutcome:
     """As ``create.run``. Raises also: RemoteFault and its kin."""
-    options = replace(options, of_user=True)
+    options = options._replace(of_user=True)
     engines: list[PullEngine] = []
 
     def start(plan: dict[str, object], keys: Keys, index: ChunkIndex) -> Started:

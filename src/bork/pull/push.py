@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from bork.core import PushEngine
 from bork.errors import AgentFault
@@ -25,8 +24,7 @@ if TYPE_CHECKING:
     from bork.pull.session import Connecting
 
 
-@dataclass(frozen=True, slots=True)
-class PushOutcome:
+class PushOutcome(NamedTuple):
     """What became of the items; of a dry run, what would have become of them."""
 
     archive: ArchiveEntry
@@ -50,11 +48,11 @@ def run(
         with open_repository(access, sees=WHAT_IT_NEEDS) as opened:
             entry = find_archive(opened.repository, opened.keys, name)
             loaded = load_index(access, opened.repository, opened.keys, events, sight=opened.sight)
-            plan = extract.plan(access, entry, replace(options, to="nowhere"))
+            plan = extract.plan(access, entry, options._replace(to="nowhere"))
             plan.update(remote_target=target, dry_run=dry_run)
             line = connecting.line()
             events.log("info", f"Connected: {allows(line.hello)}")
-            engine = AgentEngine(PushEngine(plan, opened.keys, loaded.index), line)
+            engine = AgentEngine(PushEngine(plan, opened.keys, loaded.chunks), line)
             counted = CountedProblems(events)
             outcome = drive(engine, opened.repository, counted, progress=percent("extract"))
             extract.report_damage(name, counted)

@@ -8,7 +8,6 @@ docs/format/config.md.
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
 from typing import NamedTuple
 
 from bork.core import digest
@@ -28,8 +27,7 @@ _FORMAT = re.compile(r"format = ([0-9]{1,9})", re.ASCII)
 _BORG = re.compile(rb"\s*\[repository\]")
 
 
-@dataclass(frozen=True, slots=True)
-class RepositoryConfig:
+class RepositoryConfig(NamedTuple):
     """What a repository says of itself without a key."""
 
     id: RepositoryId

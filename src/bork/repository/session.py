@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import json
-from dataclasses import asdict, dataclass
-from typing import Literal, get_args
+from typing import Literal, NamedTuple, get_args
 
 VERSION = 1
 LENGTH_MAX = 4096  # bytes
@@ -12,8 +11,7 @@ LENGTH_MAX = 4096  # bytes
 Role = Literal["reader", "writer", "deleter", "compactor", "exclusive"]
 
 
-@dataclass(frozen=True, slots=True)
-class SessionRecord:
+class SessionRecord(NamedTuple):
     """Who is at work, and what it has seen."""
 
     role: Role
@@ -25,7 +23,7 @@ class SessionRecord:
 
     def encode(self) -> bytes:
         """Canonical JSON: sorted keys, no spaces, ASCII."""
-        return json.dumps(asdict(self) | {"version": VERSION}, sort_keys=True, separators=(",", ":")).encode("ascii")
+        return json.dumps(self._asdict() | {"version": VERSION}, sort_keys=True, separators=(",", ":")).encode("ascii")
 
     def __str__(self) -> str:
         return f"{self.role}, process {self.process} on {self.host}"
@@ -49,4 +47,4 @@ def decode(data: bytes) -> SessionRecord:
 
 
 def _has_types(record: SessionRecord) -> bool:
-    return all(type(value) is type(getattr(UNKNOWN, name)) for name, value in asdict(record).items())
+    return all(type(value) is type(getattr(UNKNOWN, name)) for name, value in record._asdict().items())

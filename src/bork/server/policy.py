@@ -3,28 +3,38 @@
 from __future__ import annotations
 
 import os
-from dataclasses import dataclass
+from typing import TYPE_CHECKING, Final
 
 from bork.errors import PathNotAllowed, PathPermissionDenied, RepositoryDoesNotExist
 from bork.storage.filesystem import RealDirectory
 
+if TYPE_CHECKING:
+    from collections.abc import Iterable
 
-@dataclass(frozen=True, slots=True)
+
 class Policy:
     """Restrictions. Nothing that a client sends can change them.
 
     Symbolic links in the paths are followed once, when the server starts: they mean the places that they mean then.
     """
 
-    append_only: bool = False
-    restrict_to_paths: tuple[str, ...] = ()  # these directories and what is below them
-    restrict_to_repositories: tuple[str, ...] = ()  # exactly these
-    storage_quota: int = 0  # bytes of each repository; 0: no limit
-    home: str = "/"  # what ``/~/`` stands for
+    __slots__ = ("append_only", "home", "restrict_to_paths", "restrict_to_repositories", "storage_quota")
 
-    def __post_init__(self) -> None:
-        for each in ("restrict_to_paths", "restrict_to_repositories"):
-            object.__setattr__(self, each, tuple(map(os.path.realpath, getattr(self, each))))
+    def __init__(
+        self,
+        *,
+        append_only: bool = False,
+        restrict_to_paths: Iterable[str] = (),
+        restrict_to_repositories: Iterable[str] = (),
+        storage_quota: int = 0,
+        home: str = "/",
+    ) -> None:
+        self.append_only: Final = append_only
+        # These directories and what is below them; and exactly these.
+        self.restrict_to_paths: Final = tuple(map(os.path.realpath, restrict_to_paths))
+        self.restrict_to_repositories: Final = tuple(map(os.path.realpath, restrict_to_repositories))
+        self.storage_quota: Final = storage_quota  # bytes of each repository; 0: no limit
+        self.home: Final = home  # what ``/~/`` stands for
 
     @property
     def fences(self) -> tuple[str, ...]:

@@ -2,7 +2,6 @@
 
 import json
 import os
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -11,7 +10,7 @@ from bork.errors import CacheFault
 from bork.pull.fleet.state import Good, HostState, StateDirectory
 
 GOOD = Good("web-1", 100.0, 110.5, 1000, 500, 10, 3)
-KNOWN = HostState("/r", 100.0, 111.0, "ok", 0, "", 0, GOOD, replace(GOOD, archive="web-0"))
+KNOWN = HostState("/r", 100.0, 111.0, "ok", 0, "", 0, GOOD, GOOD._replace(archive="web-0"))
 
 
 @pytest.fixture

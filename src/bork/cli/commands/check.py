@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from bork.cli import values
@@ -79,7 +78,7 @@ def run(invocation: Invocation) -> None:
         verify_data=given.flag("verify_data"),
         repair=given.flag("repair"),
         max_duration_s=given.number("max_duration"),
-        filter=replace(invocation.archive_filter(), consider_checkpoints=True),
+        filter=invocation.archive_filter()._replace(consider_checkpoints=True),
         name=ArchiveName(location.archive) if location.archive else None,
     )
     outcome = check.run(access, options, invocation.sink(problem_level="error"))

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from bork.cli import report
@@ -40,7 +39,7 @@ def _show_archives(invocation: Invocation, access: Access, name: str | None) -> 
     from bork.operations import info  # late: a bad command line is answered without the engine
     from bork.operations.selection import ArchiveName
 
-    wanted = [ArchiveName(name)] if name else replace(invocation.archive_filter(), consider_checkpoints=True)
+    wanted = [ArchiveName(name)] if name else invocation.archive_filter()._replace(consider_checkpoints=True)
     infos = info.archives(access, wanted)
     around = infos[0].repository if infos else info.repository(access)
     console = invocation.console

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from bork.cli import blind, created, paths, values
@@ -124,8 +123,7 @@ def run(invocation: Invocation) -> None:
 def _of_client(options: CreateOptions, client: Client) -> CreateOptions:
     from bork.operations.create import Root  # late: with the engine
 
-    return replace(
-        options,
+    return options._replace(
         roots=tuple(Root(*paths.root(path)) for path in client.paths),
         hostname=client.name,
         username=client.server.user or "",

@@ -5,7 +5,6 @@ from __future__ import annotations
 import copy
 import os
 from contextlib import suppress
-from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from bork.cli import location as locations
@@ -67,7 +66,7 @@ def _open(invocation: Invocation, host: Host, location: Location) -> str:
     as_child.environment = Environment(commands.environment(host, invocation.environment.variables, passphrase))
     try:
         # Without a session nothing is put into the repository.
-        with open_repository(replace(as_child.access(location), bypass_lock=True)) as opened:
+        with open_repository(as_child.access(location)._replace(bypass_lock=True)) as opened:
             return f"{opened.repository.location} opens ({opened.mode.name})"
     finally:
         if passphrase is not None:

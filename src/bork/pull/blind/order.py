@@ -6,8 +6,7 @@ place. The name of the archive is final: whoever stores it has chosen it.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any, NamedTuple, cast
 
 import bork
 from bork.errors import RPCServerOutdated
@@ -38,8 +37,7 @@ _FILES_CACHES = (
 _MODES = ("repokey", "keyfile", "authenticated", "none")
 
 
-@dataclass(frozen=True, slots=True)
-class Talk:
+class Talk(NamedTuple):
     """What of its work the client is to tell."""
 
     level: str = "warning"
@@ -51,8 +49,7 @@ class Talk:
     modern_exit_codes: bool = False
 
 
-@dataclass(frozen=True, slots=True)
-class Order:
+class Order(NamedTuple):
     """One run. ``options`` has no host, user or directory: the client knows those itself."""
 
     place: str  # of the repository, for messages

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import signal
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, NamedTuple, Protocol
 
 from bork.errors import ClientFault, ClientLacksBork, CommandError, ConnectionClosedWithHint
 from bork.protocol.preamble import encode_preamble
@@ -25,8 +24,7 @@ SSH_FAILED = 255
 FINE = frozenset((0, 1, *range(100, 127)))  # with warnings, in both numberings
 
 
-@dataclass(frozen=True, slots=True)
-class BlindPull:
+class BlindPull(NamedTuple):
     """One run for one client."""
 
     client: Server

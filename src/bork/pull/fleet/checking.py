@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal, NamedTuple, Protocol
 
 from bork.errors import AgentFault, BorkError
@@ -17,8 +16,7 @@ SPACE_MIN_BYTES = 1 << 30  # less free than this deserves a word, whatever the a
 Level = Literal["ok", "warning", "error"]
 
 
-@dataclass(frozen=True, slots=True)
-class Probe:
+class Probe(NamedTuple):
     """What the other end has said."""
 
     agent: str  # program and version

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
 if TYPE_CHECKING:
     from bork.pull.fleet.state import Good
@@ -11,8 +10,7 @@ if TYPE_CHECKING:
 SKIPPED = "skipped"  # beside the outcomes of ``state``: another process is at work on the host
 
 
-@dataclass(frozen=True, slots=True)
-class HostResult:
+class HostResult(NamedTuple):
     """How it ended with one host."""
 
     host: str

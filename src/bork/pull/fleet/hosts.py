@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 if TYPE_CHECKING:
     from bork.pull.fleet.schedule import Schedule
 
 
-@dataclass(frozen=True, slots=True)
-class Host:
+class Host(NamedTuple):
     """Names and paths have passed ``names``. Durations in seconds."""
 
     name: str
@@ -40,8 +38,7 @@ class Host:
         return tuple(f"{self.destination}:{path}" for path in self.paths)
 
 
-@dataclass(frozen=True, slots=True)
-class Fleet:
+class Fleet(NamedTuple):
     """A whole configuration."""
 
     path: str

@@ -5,8 +5,7 @@ from __future__ import annotations
 import signal
 import time
 from collections.abc import Callable, Generator
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from bork.pull.fleet import commands, state
 from bork.pull.fleet.durations import format_age
@@ -20,8 +19,7 @@ if TYPE_CHECKING:
 WARNING_CODES = (1, *range(100, 128))
 
 
-@dataclass(frozen=True, slots=True)
-class Ended:
+class Ended(NamedTuple):
     """How a step ended."""
 
     exit_code: int | None  # negative: by that signal; None: it was not started

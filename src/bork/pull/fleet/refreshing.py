@@ -6,7 +6,6 @@ import json
 import os
 import subprocess
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
@@ -57,7 +56,7 @@ def ask(host: Host, program: Sequence[str], variables: Mapping[str, str], known:
     archives.sort(key=lambda good: good.start)
     good = archives[-1] if archives else None
     previous = archives[-2] if len(archives) > 1 else None
-    return replace(known, repository=host.repository, good=good, previous=previous)
+    return known._replace(repository=host.repository, good=good, previous=previous)
 
 
 def _good(archive: dict[str, Any]) -> Good:

@@ -13,7 +13,7 @@ import threading
 from collections import deque
 from collections.abc import Generator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import IO, TYPE_CHECKING
+from typing import IO, TYPE_CHECKING, NamedTuple
 
 from bork.errors import CacheFault
 from bork.pull.fleet import commands, state
@@ -30,8 +30,7 @@ if TYPE_CHECKING:
 TICK_S = 0.1
 
 
-@dataclass(frozen=True, slots=True)
-class Settings:
+class Settings(NamedTuple):
     """What holds for all hosts. ``program``: the words in front of ``pull``; ``rsh``: what connects to hosts."""
 
     program: Sequence[str]

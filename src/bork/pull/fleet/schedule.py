@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import itertools
 import time
-from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -17,8 +16,7 @@ SLACK_S = 60  # a timer that fires every hour, a moment early, still means every
 FUTURE_S = 300  # a start that lies further ahead was noted by a clock that was wrong
 
 
-@dataclass(frozen=True, slots=True)
-class Schedule:
+class Schedule(NamedTuple):
     """One of these: ``every_s``, seconds between the starts of good pulls; ``at``, minutes since local midnight."""
 
     every_s: int = 0

@@ -11,7 +11,7 @@ import hashlib
 import json
 import os
 import time
-from dataclasses import asdict, dataclass, replace
+from typing import NamedTuple
 
 from bork.errors import CacheFault
 from bork.storage.private import write_private
@@ -27,8 +27,7 @@ LOCK_PAUSE_S = 0.02
 OK, WARNING, ERROR, RUNNING = "ok", "warning", "error", "running"
 
 
-@dataclass(frozen=True, slots=True)
-class Good:
+class Good(NamedTuple):
     """A pull that made an archive. Times in seconds since 1970 by the clock of this machine, sizes in bytes."""
 
     archive: str
@@ -40,8 +39,7 @@ class Good:
     files: int
 
 
-@dataclass(frozen=True, slots=True)
-class HostState:
+class HostState(NamedTuple):
     """All that is known of one host. ``outcome`` and ``exit_code`` are those of the last run."""
 
     repository: str = ""
@@ -57,14 +55,14 @@ class HostState:
     def begun(self, repository: str, now: float) -> HostState:
         """Counts as a failure until the contrary is known: who is killed cannot say so any more."""
         failures = self.failures + 1
-        return replace(self, repository=repository, started=now, ended=None, outcome=RUNNING, failures=failures)
+        return self._replace(repository=repository, started=now, ended=None, outcome=RUNNING, failures=failures)
 
     def with_good(self, good: Good) -> HostState:
-        return replace(self, good=good, previous=self.good, failures=0)
+        return self._replace(good=good, previous=self.good, failures=0)
 
     def finished(self, outcome: str, exit_code: int | None, error: str, now: float) -> HostState:
         error = error[:ERROR_CHARACTERS_MAX]
-        return replace(self, outcome=outcome, exit_code=exit_code, error=error, ended=now)
+        return self._replace(outcome=outcome, exit_code=exit_code, error=error, ended=now)
 
 
 class StateDirectory:
@@ -94,7 +92,7 @@ class StateDirectory:
     def save(self, name: str, state: HostState) -> None:
         """Durably, whole or not at all. Raises: CacheFault."""
         path = os.path.join(self.path, f"{name}.json")
-        data = json.dumps({"version": VERSION, **asdict(state)}, indent=1).encode("ascii")
+        data = json.dumps({"version": VERSION, **_values(state)}, indent=1).encode("ascii")
         try:
             write_private(path, data + b"\n")
         except OSError as error:
@@ -137,6 +135,11 @@ class StateDirectory:
                 return fd
         os.close(fd)
         return None
+
+
+def _values(state: HostState) -> dict[str, object]:
+    goods = {name: good and good._asdict() for name, good in (("good", state.good), ("previous", state.previous))}
+    return state._asdict() | goods
 
 
 def _decode(data: object) -> HostState:

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from bork.pull.fleet import state
 from bork.pull.fleet.schedule import FUTURE_S, is_due
@@ -15,8 +14,7 @@ if TYPE_CHECKING:
 PAUSED, NEVER = "paused", "never"
 
 
-@dataclass(frozen=True, slots=True)
-class HostStatus:
+class HostStatus(NamedTuple):
     """One host at one moment."""
 
     host: Host

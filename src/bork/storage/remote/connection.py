@@ -8,8 +8,7 @@ from __future__ import annotations
 
 import time
 from collections import OrderedDict
-from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, NoReturn
+from typing import TYPE_CHECKING, NamedTuple, NoReturn
 
 from bork.errors import (
     BorkError,
@@ -42,8 +41,7 @@ LIST_MAX = 256 << 20  # bytes of a list in parts: more than six million names, w
 _STEP_S = 0.5
 
 
-@dataclass(frozen=True, slots=True)
-class Settings:
+class Settings(NamedTuple):
     """How to connect, and what to do with the words of the other end."""
 
     command: Sequence[str]
@@ -63,19 +61,21 @@ class Settings:
         return Child(self.command, self.say, self.end_s)
 
 
-@dataclass(slots=True, eq=False)
 class Pending:
     """A request that was sent. ``parts`` and ``members`` are there when it is ``done``."""
 
-    verb: str
-    expected: int  # bytes of the answer, where that is known
-    done: bool = False
-    round_trip: int = 0  # the number of the one that brings the answer
-    error: BorkError | None = None
-    members: Mapping[str, Value] = field(default_factory=dict)
-    parts: list[Buffer] = field(default_factory=list)
-    length: int = 0  # bytes of all parts but the last
-    data: Buffer | None = None  # what is being sent: it has to live until it was
+    __slots__ = ("data", "done", "error", "expected", "length", "members", "parts", "round_trip", "verb")
+
+    def __init__(self, verb: str, expected: int, round_trip: int, data: Buffer) -> None:
+        self.verb = verb
+        self.expected = expected  # bytes of the answer, where that is known
+        self.round_trip = round_trip  # the number of the one that brings the answer
+        self.data: Buffer | None = data  # what is being sent: it has to live until it was
+        self.done = False
+        self.error: BorkError | None = None
+        self.members: Mapping[str, Value] = {}
+        self.parts: list[Buffer] = []
+        self.length = 0  # bytes of all parts but the last
 
 
 class Connection:
@@ -125,7 +125,7 @@ class Connection:
         self._check()
         while self._pending and (len(self._pending) >= REQUESTS_MAX or self._expected + expected > EXPECTED_MAX):
             self._await(next(iter(self._pending.values())))
-        pending = Pending(verb, expected, data=data, round_trip=self.round_trips + 1)
+        pending = Pending(verb, expected, self.round_trips + 1, data)
         try:
             self._last_id += 1
             self._pending[self._last_id] = pending
