@@ -12,7 +12,7 @@ import shutil
 import subprocess
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import report
@@ -119,6 +119,16 @@ def conditions(runs: int, scale: float) -> list[str]:
     ]
 
 
+def write(chosen: argparse.Namespace, results: Results, about: Mapping[str, str]) -> str:
+    """The tables, and the files that were asked for."""
+    text = report.markdown(results, about, conditions(chosen.runs, chosen.scale))
+    if chosen.markdown:
+        chosen.markdown.write_text(text)
+    if chosen.json:
+        chosen.json.write_text(json.dumps(report.as_json(results, about), indent=1) + "\n")
+    return text
+
+
 def main() -> int:
     chosen = arguments()
     if chosen.list_rows:
@@ -140,17 +150,13 @@ def main() -> int:
         for level in chosen.levels:
             for row in in_running_order(set(chosen.only)):
                 results[row.key, level] = bench.run(row, kinds, binaries, level, chosen.runs)
+                write(chosen, results, about)  # what was measured is not lost with a later row
     except KeyboardInterrupt:
         interrupted = True
         say("interrupted: the rows measured so far follow")
     finally:
         bench.clear()
-    text = report.markdown(results, about, conditions(chosen.runs, chosen.scale))
-    print(text, end="")
-    if chosen.markdown:
-        chosen.markdown.write_text(text)
-    if chosen.json:
-        chosen.json.write_text(json.dumps(report.as_json(results, about), indent=1) + "\n")
+    print(write(chosen, results, about), end="")
     failed = any(one.error for series in results.values() for one in series.values())
     return 130 if interrupted else int(failed)
 
