@@ -25,6 +25,7 @@ ROOT = Path(__file__).resolve().parent.parent.parent
 PASSPHRASE = b"correct horse battery staple"
 SECRET = b"only of the other client"
 MEMORY_MAX = 300 * MIB
+ENDS_SSHFS = "an answer too long"  # sshfs gives up: the source went away
 HOSTILE = sorted(TREES.keys() - {"honest"})
 
 
@@ -66,7 +67,7 @@ class Server:
         with self.mounted(tree) as root:
             ended = measured("create", "--list", "--root", root, self.archive, "/")
         assert_clear(ended.code, ended.err)
-        assert ended.code in (0, 1), ended.says()
+        assert ended.code in ((2,) if tree == ENDS_SSHFS else (0, 1)), ended.says()
         assert ended.peak_bytes < MEMORY_MAX
         return ended
 
@@ -100,11 +101,11 @@ def passphrase(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.mark.parametrize("tree", HOSTILE)
 def test_a_client_behind_sshfs_changes_nothing_that_exists_and_reaches_nothing_else(tree: str, server: Server) -> None:
     before = server.objects()
-    server.create(tree)
+    ended = server.create(tree)
     after = server.objects()
     assert {path: after.get(path) for path in before} == before
     new = after.keys() - before.keys()
-    assert new
+    assert new or ended.code == 2
     assert [path for path in new if server.repository not in path.parents] == []
     bork("check", "--verify-data", server.repository)
     for repository in (server.repository, server.elsewhere):
