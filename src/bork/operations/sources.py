@@ -19,8 +19,10 @@ if TYPE_CHECKING:
 # What the kernel answers for a mount whose other end is lost: FUSE, NFS, SMB, a disk. Not that a path is missing or
 # forbidden: that can happen to any path while it is backed up.
 _GONE = frozenset(
-    getattr(errno, name)
-    for name in ["ENOTCONN", "ECONNABORTED", "ESTALE", "EHOSTDOWN", "ETIMEDOUT", "EIO", "ENODEV", "ENXIO", "ESHUTDOWN"]
+    (
+        *(errno.ENOTCONN, errno.ECONNABORTED, errno.ESTALE, errno.EHOSTDOWN, errno.ETIMEDOUT),
+        *(errno.EIO, errno.ENODEV, errno.ENXIO, errno.ESHUTDOWN),
+    )
 )
 
 

@@ -17,7 +17,7 @@ from bork.repository import config as configs
 from bork.repository import layout
 from bork.repository import session as records
 from bork.storage.base import Hold, Range, Store
-from bork.storage.names import CONFIG
+from bork.storage.names import CONFIG, KEY_LENGTH_MAX
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 RECOUNT_S = 60.0  # after which what other clients have stored is counted again
 HOLDS_MAX = 16  # of one client
 # Bytes of the objects that are small; all others may have what a message can carry.
-LENGTH_MAX = {"config": configs.LENGTH_MAX, layout.KEYS: 64 << 10, layout.ARCHIVES: 1 << 20}
+LENGTH_MAX = {"config": configs.LENGTH_MAX, layout.KEYS: KEY_LENGTH_MAX, layout.ARCHIVES: 1 << 20}
 _BY_DIGEST = (layout.PACKS, layout.INDEXES, layout.KEYS)
 _COUNTED = (layout.PACKS, layout.INDEXES, layout.ARCHIVES)
 _REPLACED = ("config", layout.ARCHIVES)

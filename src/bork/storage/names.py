@@ -23,7 +23,8 @@ REMOVAL_ORDER = ("archives", *(name for name in COLLECTIONS if name not in ("arc
 
 # Bytes that an object of a kind can have at most, each with room to spare; the others are as long as what they hold.
 # Who can write to a store must not choose how much memory its readers take.
-_LENGTHS_MAX = {"config": 8 << 10, "sessions": 8 << 10, "keys": 64 << 10, "archives": 17 << 20}
+KEY_LENGTH_MAX = 64 << 10
+_LENGTHS_MAX = {"config": 8 << 10, "sessions": 8 << 10, "keys": KEY_LENGTH_MAX, "archives": 17 << 20}
 
 _NUMBERED = "gc"  # named by 16 hexadecimal digits; all others by 64
 _SHALLOW = "|".join(name for name, sharded in COLLECTIONS.items() if not sharded and name != _NUMBERED)
