@@ -69,6 +69,12 @@ ALLOWED = (
 )
 
 
+@pytest.fixture
+def inner(tmp_path: Path) -> Path:
+    """A directory that has a place of this test alone around it: what gets out is seen, and meets no other test."""
+    return tmp_path / "inner"
+
+
 def run(home: Path, fences: list[str]) -> dict[tuple[str, str], str]:
     repository = home / "repo"
     for name in ("repo/tmp", "repo/packs", "other"):
@@ -85,20 +91,22 @@ def landlock() -> bool:
 
 
 @pytest.mark.skipif(not landlock(), reason="needs a kernel with Landlock")
-def test_a_confined_process_writes_nowhere_else_and_starts_nothing(tmp_path: Path) -> None:
-    results = run(tmp_path, [str(tmp_path / "repo"), str(tmp_path / "other")])
+def test_a_confined_process_writes_nowhere_else_and_starts_nothing(inner: Path) -> None:
+    results = run(inner, [str(inner / "repo"), str(inner / "other")])
     for (stage, what), result in results.items():
         is_allowed = what in ALLOWED
         assert (result == "done") is is_allowed, (stage, what, result)
-    assert (tmp_path / "here").read_bytes() == b"content"
-    assert not (tmp_path.parent / "outside").exists()
+    assert (inner / "here").read_bytes() == b"content"
+    assert not (inner.parent / "outside").exists()
     assert ("opened", "write another") in results
 
 
 @pytest.mark.skipif(not landlock(), reason="needs a kernel with Landlock")
-def test_without_fences_the_repository_that_was_opened_is_the_fence(tmp_path: Path) -> None:
-    results = run(tmp_path, [])
+def test_without_fences_the_repository_that_was_opened_is_the_fence(inner: Path) -> None:
+    results = run(inner, [])
     assert results["begun", "write beside it"] == "done"
+    assert results["begun", "write to the file system"] == "done"
+    assert (inner.parent / "outside").exists()
     assert results["opened", "write the repository"] == "done"
     assert results["opened", "write another"] == "PermissionError"
     for what in ("start a program", "fork", "open a socket"):
@@ -106,8 +114,8 @@ def test_without_fences_the_repository_that_was_opened_is_the_fence(tmp_path: Pa
 
 
 @pytest.mark.skipif(not landlock(), reason="needs a kernel with Landlock")
-def test_a_fence_that_is_not_there_yet_is_its_nearest_directory(tmp_path: Path) -> None:
-    results = run(tmp_path, [str(tmp_path / "repo" / "deep" / "new")])
+def test_a_fence_that_is_not_there_yet_is_its_nearest_directory(inner: Path) -> None:
+    results = run(inner, [str(inner / "repo" / "deep" / "new")])
     assert results["begun", "write the repository"] == "done"
     assert results["begun", "write beside it"] == "PermissionError"
 
