@@ -75,7 +75,7 @@ impl Backup {
         let chunker = chunker(&plan).map_err(wrong)?;
         let compression = compression(&plan).map_err(wrong)?;
         let (shared, units, results) =
-            Run::new(source(&plan, chunker), keys.clone(), threads, chunker.longest() + BUFFER_ROOM);
+            Run::new(source(&plan, chunker), keys.clone(), threads, chunker.longest() + BUFFER_ROOM, Arc::default());
         let asks = plan.has("own_chunks");
         let context = Arc::new(SinkContext { link: Arc::clone(&link), keys, sent: Sent::default(), asks });
         let sinks: Vec<WireSink> = (0..threads)

@@ -3,24 +3,15 @@
 use crate::assemble::{LeafTask, LinkNames, TreeAssembler};
 use crate::error::EngineError;
 use crate::half::{Half, LocalSink};
-use crate::port::{Event, Outcome, Port, send};
+use crate::port::{Event, Outcome, send};
+use crate::threads::Threads;
 use bork_core::seam::Stop;
 use bork_core::source::{Shared, Status, Task, UnitResult};
 use crossbeam_channel::Receiver;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, OnceLock};
-use std::thread::JoinHandle;
 
 /// Bytes of status lines that are collected before they are handed to the driver.
 const LINES_LENGTH: usize = 64 << 10;
-
-/// Runs the work of a thread; whatever ends it early ends the whole run.
-pub fn guard(port: &Port, stop: &AtomicBool, work: impl FnOnce() -> Result<(), Stop>) {
-    crate::port::guard(port, work);
-    if port.is_stopped() {
-        stop.store(true, Ordering::Relaxed);
-    }
-}
 
 /// What is still to be checked when everything has been stored.
 pub type LastCheck = Box<dyn FnOnce() -> Result<(), Stop> + Send>;
@@ -67,7 +58,7 @@ impl Collector {
         results: &Receiver<UnitResult>,
         window: &Receiver<()>,
         total: &OnceLock<u64>,
-        workers: Vec<JoinHandle<()>>,
+        workers: Threads,
     ) -> Result<(), Stop> {
         let shared = Arc::clone(&self.shared);
         shared.in_order(results, window, total, |result| self.unit(result))?;
@@ -110,19 +101,14 @@ impl Collector {
         if self.lines.is_empty() { Ok(()) } else { self.half.port.emit(Event::Lines(std::mem::take(&mut self.lines))) }
     }
 
-    fn finish(mut self, workers: Vec<JoinHandle<()>>) -> Result<(), Stop> {
+    fn finish(mut self, workers: Threads) -> Result<(), Stop> {
         self.flush_lines()?;
         let (items, original_size) = (self.tree.items(), self.tree.original_size());
         let root = if self.shared.options.dry_run { None } else { Some(self.tree.finish()?) };
-        for _ in &workers {
+        for _ in 0..workers.count() {
             send(&self.shared.tasks.0, Task::Exit, &self.half.port)?;
         }
-        for worker in workers {
-            let _ = worker.join();
-        }
-        if self.shared.is_stopped() {
-            return Err(Stop);
-        }
+        workers.join()?;
         self.half.finish()?;
         if let Some(check) = self.last_check.take() {
             check()?;

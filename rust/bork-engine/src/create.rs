@@ -10,13 +10,14 @@
 //! The assembler puts results into order and cuts leaves; hashing, compressing and sealing a leaf is a task for a
 //! worker again. So the only work done one after the other is reading names and copying item bodies.
 
-use crate::collect::{Collector, guard};
+use crate::collect::Collector;
 use crate::error::EngineError;
 use crate::half::{Half, LocalSink, PackOptions};
 use crate::index::ChunkIndex;
 use crate::objects::ObjectReader;
 use crate::port::{Port, send};
 use crate::secrets::Keys;
+use crate::threads::Threads;
 use crate::tree::{LeafStream, PreviousLeaves};
 use bork_core::descriptors::allow_open_files;
 use bork_core::seam::{NoPrevious, Previous};
@@ -25,9 +26,7 @@ use bork_core::walk::{Root, Unit, WalkOptions, Walker, sort_roots};
 use bork_format::Id;
 use crossbeam_channel::{Receiver, Sender, bounded};
 use std::fs::File;
-use std::sync::atomic::Ordering;
 use std::sync::{Arc, OnceLock};
-use std::thread::JoinHandle;
 
 /// A buffer of a large file holds the longest chunk and this much more, so that most of it is cut. Unit: bytes.
 const BUFFER_ROOM: usize = 2 << 20;
@@ -55,7 +54,7 @@ pub struct CreateEngine {
     port: Arc<Port>,
     half: Arc<Half>,
     shared: Arc<Shared<LocalSink>>,
-    threads: Vec<JoinHandle<()>>,
+    threads: Threads,
 }
 
 impl CreateEngine {
@@ -74,11 +73,11 @@ impl CreateEngine {
         let buffer_length = packs.chunk_length + BUFFER_ROOM;
         let half = Arc::new(Half::new(keys, Arc::clone(&index), Arc::clone(&port), packs, threads));
         let keys = half.keys.source().clone();
-        let (shared, units, results) = Shared::new(source, keys, threads, buffer_length);
-        let mut engine = CreateEngine { port, half, shared, threads: Vec::new() };
+        let (shared, units, results) = Shared::new(source, keys, threads, buffer_length, port.stop_flag());
+        let mut engine = CreateEngine { threads: Threads::new(&port), port, half, shared };
         let (window, total) = (bounded(WINDOW_UNITS), Arc::new(OnceLock::new()));
         engine.start_workers(threads)?;
-        engine.start_assembler(results, window.1, Arc::clone(&total), threads)?;
+        engine.start_assembler(results, window.1, Arc::clone(&total))?;
         match previous {
             Some(root) => {
                 let previous = engine.start_previous(root)?;
@@ -89,20 +88,10 @@ impl CreateEngine {
         Ok(engine)
     }
 
-    fn spawn(&mut self, name: &str, work: impl FnOnce() + Send + 'static) -> Result<(), EngineError> {
-        let thread = std::thread::Builder::new().name(name.into()).spawn(work);
-        let thread = thread.map_err(|error| EngineError::Internal(format!("no thread for {name}: {error}")));
-        self.threads.push(thread.inspect_err(|_| self.cancel())?);
-        Ok(())
-    }
-
     fn start_workers(&mut self, threads: usize) -> Result<(), EngineError> {
         for number in 0..threads {
-            let (shared, port) = (Arc::clone(&self.shared), Arc::clone(&self.port));
-            let sink = LocalSink::new(Arc::clone(&self.half))?;
-            self.spawn(&format!("worker {number}"), move || {
-                guard(&port, &shared.stop, || Worker::new(&shared, sink).run().map(drop));
-            })?;
+            let (shared, sink) = (Arc::clone(&self.shared), LocalSink::new(Arc::clone(&self.half))?);
+            self.threads.start(&format!("worker {number}"), move || Worker::new(&shared, sink).run().map(drop))?;
         }
         Ok(())
     }
@@ -111,7 +100,7 @@ impl CreateEngine {
         let half = &self.half;
         let reader = ObjectReader::new(Arc::clone(&half.keys), Arc::clone(&half.index), Arc::clone(&half.port));
         let (previous, work) = PreviousLeaves::new(LeafStream::new(reader, root, None), Arc::clone(&self.port));
-        self.spawn("previous", work)?;
+        self.threads.start("previous", work)?;
         Ok(previous)
     }
 
@@ -124,19 +113,17 @@ impl CreateEngine {
         window: Sender<()>,
         total: Arc<OnceLock<u64>>,
     ) -> Result<(), EngineError> {
-        let (shared, port) = (Arc::clone(&self.shared), Arc::clone(&self.port));
-        self.spawn("walker", move || {
-            guard(&port, &shared.stop, || {
-                let mut walker = Walker::new(roots, options, previous);
-                let mut count = 0;
-                while let Some(unit) = walker.next_unit() {
-                    count += 1;
-                    send(&window, (), &port)?;
-                    send(&units, unit, &port)?;
-                }
-                let _ = total.set(count);
-                Ok(())
-            });
+        let port = Arc::clone(&self.port);
+        self.threads.start("walker", move || {
+            let mut walker = Walker::new(roots, options, previous);
+            let mut count = 0;
+            while let Some(unit) = walker.next_unit() {
+                count += 1;
+                send(&window, (), &port)?;
+                send(&units, unit, &port)?;
+            }
+            let _ = total.set(count);
+            Ok(())
         })
     }
 
@@ -145,15 +132,10 @@ impl CreateEngine {
         results: Receiver<UnitResult>,
         window: Receiver<()>,
         total: Arc<OnceLock<u64>>,
-        threads: usize,
     ) -> Result<(), EngineError> {
-        let (shared, port, half) = (Arc::clone(&self.shared), Arc::clone(&self.port), Arc::clone(&self.half));
-        let assembler = Collector::new(Arc::clone(&shared), half, None)?;
-        let workers: Vec<JoinHandle<()>> = self.threads.drain(..).collect();
-        debug_assert_eq!(workers.len(), threads);
-        self.spawn("assembler", move || {
-            guard(&port, &shared.stop, || assembler.run(&results, &window, &total, workers));
-        })
+        let assembler = Collector::new(Arc::clone(&self.shared), Arc::clone(&self.half), None)?;
+        let workers = self.threads.take();
+        self.threads.start("assembler", move || assembler.run(&results, &window, &total, workers))
     }
 
     /// The port of the driver.
@@ -164,20 +146,5 @@ impl CreateEngine {
     /// Original, compressed and deduplicated size, files, current path.
     pub fn progress(&self) -> (u64, u64, u64, u64, Vec<u8>) {
         self.half.counters.progress(&self.shared.progress)
-    }
-
-    /// Makes all threads stop soon.
-    pub fn cancel(&self) {
-        self.port.cancel();
-        self.shared.stop.store(true, Ordering::Relaxed);
-    }
-}
-
-impl Drop for CreateEngine {
-    fn drop(&mut self) {
-        self.cancel();
-        for thread in self.threads.drain(..) {
-            let _ = thread.join();
-        }
     }
 }

@@ -28,4 +28,5 @@ pub mod rewrite;
 pub mod seal;
 pub mod secrets;
 pub mod tar;
+pub mod threads;
 pub mod tree;

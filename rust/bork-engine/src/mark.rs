@@ -9,8 +9,9 @@ use crate::error::EngineError;
 use crate::filter::Filter;
 use crate::index::{ChunkIndex, Table};
 use crate::objects::ObjectReader;
-use crate::port::{Event, Outcome, Port, guard};
+use crate::port::{Event, Outcome, Port};
 use crate::secrets::Keys;
+use crate::threads::Threads;
 use bork_core::problem::{Problem, ProblemKind};
 use bork_core::seam::Stop;
 use bork_format::Id;
@@ -19,7 +20,6 @@ use bork_format::node::{INNER, LeafReader, decode_inner};
 use std::collections::{HashMap, HashSet};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Condvar, Mutex};
-use std::thread::JoinHandle;
 use std::time::Duration;
 
 /// Nodes that a worker takes at a time: about 1 MiB stored.
@@ -194,7 +194,7 @@ struct Marking {
 /// Walks the trees of archives and marks what they need.
 pub struct MarkEngine {
     marking: Arc<Marking>,
-    coordinator: Option<JoinHandle<()>>,
+    _threads: Threads, // end with the engine
 }
 
 impl MarkEngine {
@@ -217,11 +217,8 @@ impl MarkEngine {
             missing: AtomicU64::new(0),
         });
         let shared = Arc::clone(&marking);
-        let coordinator = std::thread::Builder::new()
-            .name("mark".into())
-            .spawn(move || guard(&shared.port, || shared.run()))
-            .map_err(|error| EngineError::Internal(format!("no thread: {error}")))?;
-        Ok(MarkEngine { marking, coordinator: Some(coordinator) })
+        let threads = Threads::coordinator(&marking.port, move || shared.run())?;
+        Ok(MarkEngine { marking, _threads: threads })
     }
 
     /// The port of the driver.
@@ -235,33 +232,16 @@ impl MarkEngine {
     }
 }
 
-impl Drop for MarkEngine {
-    fn drop(&mut self) {
-        self.port().cancel();
-        if let Some(thread) = self.coordinator.take() {
-            let _ = thread.join();
-        }
-    }
-}
-
 impl Marking {
     fn run(self: &Arc<Self>) -> Result<(), Stop> {
         for (number, (_, root)) in self.plan.archives.iter().enumerate() {
             self.visit(root, number)?;
         }
-        let mut workers = Vec::new();
-        for number in 0..self.plan.threads.max(1) {
+        let workers = Threads::workers(&self.port, self.plan.threads.max(1), || {
             let shared = Arc::clone(self);
-            let thread = std::thread::Builder::new().name(format!("worker {number}"));
-            let thread = thread.spawn(move || guard(&shared.port, || shared.work()));
-            workers.push(thread.map_err(|error| self.port.fail(EngineError::Internal(error.to_string())))?);
-        }
-        for worker in workers {
-            let _ = worker.join();
-        }
-        if self.port.is_stopped() {
-            return Err(Stop);
-        }
+            move || shared.work()
+        })?;
+        workers.join()?;
         let load = |count: &AtomicU64| count.load(Ordering::Relaxed);
         let numbers = vec![("nodes", load(&self.nodes)), ("missing", load(&self.missing))];
         self.port.emit(Event::Done(Outcome { root: None, numbers }))

@@ -69,7 +69,7 @@ type Answer = Result<Vec<Bytes>, String>;
 /// Both ends of the port.
 pub struct Port {
     events: (Sender<Event>, Receiver<Event>),
-    stop: AtomicBool,
+    stop: Arc<AtomicBool>,
     next_token: AtomicU64,
     waiting: Mutex<HashMap<u64, Sender<Answer>>>,
     unstored: (Mutex<u64>, Condvar),
@@ -81,7 +81,7 @@ impl Port {
     pub fn new() -> Arc<Self> {
         Arc::new(Port {
             events: bounded(EVENTS_MAX),
-            stop: AtomicBool::new(false),
+            stop: Arc::default(),
             next_token: AtomicU64::new(1),
             waiting: Mutex::default(),
             unstored: (Mutex::new(0), Condvar::new()),
@@ -94,6 +94,11 @@ impl Port {
     /// Whether the run is over.
     pub fn is_stopped(&self) -> bool {
         self.stop.load(Ordering::Relaxed)
+    }
+
+    /// The flag that [`Port::is_stopped`] reads, for the source half, which knows no port.
+    pub fn stop_flag(&self) -> Arc<AtomicBool> {
+        Arc::clone(&self.stop)
     }
 
     /// Hands an event to the driver; waits while the queue is full.
@@ -228,19 +233,26 @@ pub fn send<T>(channel: &Sender<T>, mut value: T, port: &Port) -> Result<(), Sto
     }
 }
 
+/// Takes from a bounded queue: `None` when nobody can send to it any more. Gives up when the run is over.
+pub fn receive<T>(channel: &Receiver<T>, port: &Port) -> Result<Option<T>, Stop> {
+    loop {
+        if port.is_stopped() {
+            return Err(Stop);
+        }
+        match channel.recv_timeout(POLL) {
+            Ok(value) => return Ok(Some(value)),
+            Err(RecvTimeoutError::Timeout) => {}
+            Err(RecvTimeoutError::Disconnected) => return Ok(None),
+        }
+    }
+}
+
 /// A fetch whose answer has not been taken yet.
 pub struct PendingFetch(Receiver<Answer>);
 
 impl PendingFetch {
     /// Waits for the answer.
     pub fn wait(self, port: &Port) -> Result<Answer, Stop> {
-        loop {
-            match self.0.recv_timeout(POLL) {
-                Ok(answer) => return Ok(answer),
-                Err(RecvTimeoutError::Disconnected) => return Err(Stop),
-                Err(RecvTimeoutError::Timeout) if port.is_stopped() => return Err(Stop),
-                Err(RecvTimeoutError::Timeout) => {}
-            }
-        }
+        receive(&self.0, port)?.ok_or(Stop)
     }
 }

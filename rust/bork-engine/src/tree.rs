@@ -206,7 +206,7 @@ const AHEAD_LENGTH: usize = 16 << 20;
 impl PreviousLeaves {
     /// The receiving end, and the work for the thread. A damaged or missing node only ends the stream: files behind
     /// it are read again.
-    pub fn new(stream: LeafStream, port: Arc<Port>) -> (Self, impl FnOnce() + Send) {
+    pub fn new(stream: LeafStream, port: Arc<Port>) -> (Self, impl FnOnce() -> Result<(), Stop> + Send) {
         let (sender, receiver): (Sender<Arc<[u8]>>, _) = bounded(AHEAD);
         let ahead = Arc::new(AtomicUsize::new(0));
         let weak = Arc::downgrade(&ahead);
@@ -215,7 +215,7 @@ impl PreviousLeaves {
             while let Ok(Some(leaf)) = stream.next_leaf() {
                 loop {
                     // The receiver has gone if nobody counts any more.
-                    let Some(ahead) = weak.upgrade().filter(|_| !port.is_stopped()) else { return };
+                    let Some(ahead) = weak.upgrade().filter(|_| !port.is_stopped()) else { return Ok(()) };
                     if ahead.load(AtomicOrdering::Relaxed) < AHEAD_LENGTH {
                         ahead.fetch_add(leaf.len(), AtomicOrdering::Relaxed);
                         break;
@@ -224,9 +224,10 @@ impl PreviousLeaves {
                     std::thread::sleep(Duration::from_millis(1));
                 }
                 if sender.send(leaf.into()).is_err() {
-                    return;
+                    break; // nobody wants more
                 }
             }
+            Ok(())
         };
         (PreviousLeaves(receiver, ahead), work)
     }

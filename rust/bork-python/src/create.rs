@@ -31,10 +31,6 @@ impl Driven for CreateEngine {
     fn counters(&self) -> Counters {
         self.0.progress()
     }
-
-    fn stop(&self) {
-        self.0.cancel();
-    }
 }
 
 engine_class!(CreateEngine writes {

@@ -156,10 +156,6 @@ pub trait Driven {
     fn port(&self) -> &Port;
     /// Four numbers and a path, which each engine describes in `_native.pyi`.
     fn counters(&self) -> Counters;
-    /// Makes all threads stop soon.
-    fn stop(&self) {
-        self.port().cancel();
-    }
 }
 
 /// The methods of an engine's class: its own, and those that all engines have. `writes` adds the answer to a store.
@@ -204,7 +200,7 @@ macro_rules! engine_class {
             }
 
             fn cancel(&self) {
-                $crate::events::Driven::stop(self);
+                $crate::events::Driven::port(self).cancel();
             }
         }
     };

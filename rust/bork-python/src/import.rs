@@ -27,10 +27,6 @@ impl Driven for ImportEngine {
     fn counters(&self) -> Counters {
         self.0.progress()
     }
-
-    fn stop(&self) {
-        self.0.cancel();
-    }
 }
 
 engine_class!(ImportEngine writes {

@@ -29,10 +29,6 @@ impl Driven for PullEngine {
     fn counters(&self) -> Counters {
         self.0.progress()
     }
-
-    fn stop(&self) {
-        self.0.cancel();
-    }
 }
 
 engine_class!(PullEngine writes {

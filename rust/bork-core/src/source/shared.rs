@@ -163,7 +163,7 @@ pub struct Shared<S> {
     /// Counters.
     pub progress: Progress,
     /// Set when the run is over before its end.
-    pub stop: AtomicBool,
+    pub stop: Arc<AtomicBool>,
     /// Units from the walker.
     pub units: Receiver<Unit>,
     /// Tasks for any worker.
@@ -180,8 +180,14 @@ pub struct Shared<S> {
 pub type SharedParts<S> = (Arc<Shared<S>>, Sender<Unit>, Receiver<UnitResult>);
 
 impl<S> Shared<S> {
-    /// For `threads` workers that read large files through buffers of `buffer_length` bytes.
-    pub fn new(options: SourceOptions, keys: SourceKeys, threads: usize, buffer_length: usize) -> SharedParts<S> {
+    /// For `threads` workers that read large files through buffers of `buffer_length` bytes, until `stop` is set.
+    pub fn new(
+        options: SourceOptions,
+        keys: SourceKeys,
+        threads: usize,
+        buffer_length: usize,
+        stop: Arc<AtomicBool>,
+    ) -> SharedParts<S> {
         let (units_in, units) = bounded(2 * threads);
         let (results, results_out) = bounded(WINDOW_UNITS + 1);
         let buffers = bounded(threads + 2);
@@ -193,7 +199,7 @@ impl<S> Shared<S> {
             options,
             keys,
             progress: Progress::default(),
-            stop: AtomicBool::new(false),
+            stop,
             units,
             tasks: bounded(threads.max(2)),
             results,

@@ -10,15 +10,15 @@ mod packs;
 use crate::error::EngineError;
 use crate::index::ChunkIndex;
 use crate::objects::ObjectReader;
-use crate::port::{Event, Outcome, Port, guard};
+use crate::port::{Event, Outcome, Port};
 use crate::secrets::Keys;
+use crate::threads::Threads;
 use archives::Seen;
 use bork_core::problem::{Problem, ProblemKind};
 use bork_core::seam::Stop;
 use bork_format::Id;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
-use std::thread::JoinHandle;
 
 /// What is to be checked.
 pub struct CheckPlan {
@@ -46,7 +46,7 @@ struct Checking {
 /// A running check.
 pub struct CheckEngine {
     checking: Arc<Checking>,
-    coordinator: Option<JoinHandle<()>>,
+    _threads: Threads, // end with the engine
 }
 
 impl CheckEngine {
@@ -63,11 +63,8 @@ impl CheckEngine {
             name: Mutex::default(),
         });
         let shared = Arc::clone(&checking);
-        let coordinator = std::thread::Builder::new()
-            .name("check".into())
-            .spawn(move || guard(&shared.port, || shared.run()))
-            .map_err(|error| EngineError::Internal(format!("no thread: {error}")))?;
-        Ok(CheckEngine { checking, coordinator: Some(coordinator) })
+        let threads = Threads::coordinator(&checking.port, move || shared.run())?;
+        Ok(CheckEngine { checking, _threads: threads })
     }
 
     /// The port of the driver.
@@ -81,15 +78,6 @@ impl CheckEngine {
         let total = checking.plan.packs.len() + checking.plan.archives.len();
         let name = checking.name.lock().map(|name| name.clone()).unwrap_or_default();
         (checking.done.load(Ordering::Relaxed), total as u64, checking.objects.load(Ordering::Relaxed), name)
-    }
-}
-
-impl Drop for CheckEngine {
-    fn drop(&mut self) {
-        self.port().cancel();
-        if let Some(thread) = self.coordinator.take() {
-            let _ = thread.join();
-        }
     }
 }
 

@@ -1,12 +1,12 @@
 //! Packs. A short one is read at once, a long one piece by piece, so that memory does not depend on what is stored.
 
 use super::Checking;
-use crate::error::EngineError;
 use crate::objects::hex;
 use crate::pack::{open_object, open_toc, tail_length, verify_chunks};
-use crate::port::{Bytes, PendingFetch, Range, guard, send};
+use crate::port::{Bytes, PendingFetch, Range, receive, send};
 use crate::seal::FileSeal;
 use crate::secrets::Keys;
+use crate::threads::Threads;
 use bork_core::compress::Decompressor;
 use bork_core::seam::Stop;
 use bork_format::Id;
@@ -55,13 +55,10 @@ impl Checking {
     pub(super) fn packs(self: &Arc<Self>) -> Result<(), Stop> {
         let misstated = Arc::new(self.misstated());
         let (tasks, queue) = bounded(1);
-        let mut workers = Vec::new();
-        for number in 0..self.plan.threads.max(1) {
+        let workers = Threads::workers(&self.port, self.plan.threads.max(1), || {
             let (shared, queue, misstated) = (Arc::clone(self), queue.clone(), Arc::clone(&misstated));
-            let thread = std::thread::Builder::new().name(format!("worker {number}"));
-            let thread = thread.spawn(move || guard(&shared.port, || shared.work(&queue, &misstated)));
-            workers.push(thread.map_err(|error| self.port.fail(EngineError::Internal(error.to_string())))?);
-        }
+            move || shared.work(&queue, &misstated)
+        })?;
         drop(queue);
         let mut coming = self.plan.packs.iter();
         let mut begun: VecDeque<(u64, PackTask, Option<PendingFetch>)> = VecDeque::new();
@@ -78,11 +75,8 @@ impl Checking {
             let Some((_, task, fetch)) = begun.pop_front() else { break };
             self.hand_out(task, fetch, &tasks)?;
         }
-        drop(tasks);
-        for worker in workers {
-            let _ = worker.join();
-        }
-        if self.port.is_stopped() { Err(Stop) } else { Ok(()) }
+        drop(tasks); // the workers end when nobody can send to them any more
+        workers.join()
     }
 
     fn hand_out(&self, mut task: PackTask, fetch: Option<PendingFetch>, tasks: &Sender<PackTask>) -> Result<(), Stop> {
@@ -113,10 +107,7 @@ impl Checking {
 
     fn work(&self, queue: &Receiver<PackTask>, misstated: &Misstated) -> Result<(), Stop> {
         let mut scratch = Scratch::default();
-        while let Ok(task) = queue.recv() {
-            if self.port.is_stopped() {
-                return Err(Stop);
-            }
+        while let Some(task) = receive(queue, &self.port)? {
             let path = pack_path(&task.name);
             self.at(path.as_bytes());
             let hash = match &task.bytes {

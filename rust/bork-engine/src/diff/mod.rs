@@ -18,6 +18,7 @@ use crate::index::ChunkIndex;
 use crate::objects::ObjectReader;
 use crate::port::{Event, Outcome, Port};
 use crate::secrets::Keys;
+use crate::threads::Threads;
 use crate::tree::LeafStream;
 use bork_core::pattern::{ItemFilter, PathSelection, Style};
 use bork_core::problem::{Problem, ProblemKind};
@@ -31,7 +32,6 @@ use merge::{Merge, Visitor};
 use sort::Sorter;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
-use std::thread::JoinHandle;
 
 /// Bytes of lines that are collected before they are handed to the driver.
 const LINES_LENGTH: usize = 64 << 10;
@@ -66,7 +66,7 @@ struct Diffing {
 /// A running comparison.
 pub struct DiffEngine {
     diffing: Arc<Diffing>,
-    coordinator: Option<JoinHandle<()>>,
+    _threads: Threads, // end with the engine
 }
 
 impl DiffEngine {
@@ -81,11 +81,8 @@ impl DiffEngine {
             path: Mutex::default(),
         });
         let shared = Arc::clone(&diffing);
-        let coordinator = std::thread::Builder::new()
-            .name("coordinator".into())
-            .spawn(move || crate::port::guard(&shared.port, || shared.run()))
-            .map_err(|error| EngineError::Internal(format!("no thread: {error}")))?;
-        Ok(DiffEngine { diffing, coordinator: Some(coordinator) })
+        let threads = Threads::coordinator(&diffing.port, move || shared.run())?;
+        Ok(DiffEngine { diffing, _threads: threads })
     }
 
     /// The port of the driver.
@@ -97,15 +94,6 @@ impl DiffEngine {
     pub fn progress(&self) -> (u64, Vec<u8>) {
         let path = self.diffing.path.lock().map(|path| path.clone()).unwrap_or_default();
         (self.diffing.items.load(Ordering::Relaxed), path)
-    }
-}
-
-impl Drop for DiffEngine {
-    fn drop(&mut self) {
-        self.port().cancel();
-        if let Some(thread) = self.coordinator.take() {
-            let _ = thread.join();
-        }
     }
 }
 

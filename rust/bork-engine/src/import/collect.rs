@@ -6,18 +6,15 @@ use crate::assemble::TreeAssembler;
 use crate::error::EngineError;
 use crate::half::{Half, LocalSink};
 use crate::port::{Event, Outcome, send};
+use crate::threads::Threads;
 use bork_core::problem::Problem;
 use bork_core::seam::Stop;
 use bork_core::source::{Shared, Task, UnitResult};
-use crossbeam_channel::{Receiver, RecvTimeoutError};
-use std::collections::BTreeMap;
+use crossbeam_channel::Receiver;
 use std::io;
 use std::path::PathBuf;
 use std::sync::{Arc, OnceLock};
-use std::thread::JoinHandle;
-use std::time::Duration;
 
-const POLL: Duration = Duration::from_millis(50);
 /// Bytes of status lines that are collected before they are handed to the driver.
 const LINES_LENGTH: usize = 64 << 10;
 
@@ -55,26 +52,10 @@ impl Collector {
         results: &Receiver<UnitResult>,
         window: &Receiver<()>,
         total: &OnceLock<u64>,
-        workers: Vec<JoinHandle<()>>,
+        workers: Threads,
     ) -> Result<(), Stop> {
-        let (mut early, mut next) = (BTreeMap::new(), 0);
-        while total.get() != Some(&next) {
-            if self.half.port.is_stopped() {
-                return Err(Stop);
-            }
-            match results.recv_timeout(POLL) {
-                Ok(result) => {
-                    early.insert(result.sequence, result);
-                }
-                Err(RecvTimeoutError::Timeout) => continue,
-                Err(RecvTimeoutError::Disconnected) => return Err(Stop),
-            }
-            while let Some(result) = early.remove(&next) {
-                self.unit(result)?;
-                let _ = window.try_recv();
-                next += 1;
-            }
-        }
+        let shared = Arc::clone(&self.shared);
+        shared.in_order(results, window, total, |result| self.unit(result))?;
         self.finish(workers)
     }
 
@@ -112,21 +93,16 @@ impl Collector {
         if self.lines.is_empty() { Ok(()) } else { self.half.port.emit(Event::Lines(std::mem::take(&mut self.lines))) }
     }
 
-    fn finish(mut self, workers: Vec<JoinHandle<()>>) -> Result<(), Stop> {
+    fn finish(mut self, workers: Threads) -> Result<(), Stop> {
         self.flush_lines()?;
         let files = self.place()?;
         let Collector { shared, half, tree, problems, .. } = self;
         let (items, original_size) = (tree.items(), tree.original_size());
         let root = tree.finish()?;
-        for _ in &workers {
+        for _ in 0..workers.count() {
             send(&shared.tasks.0, Task::Exit, &half.port)?;
         }
-        for worker in workers {
-            let _ = worker.join();
-        }
-        if half.port.is_stopped() {
-            return Err(Stop);
-        }
+        workers.join()?;
         half.finish()?;
         let mut numbers =
             vec![("items", items), ("files", files), ("problems", problems), ("original_size", original_size)];

@@ -18,17 +18,16 @@ use crate::assemble::{LeafTask, TreeAssembler};
 use crate::error::EngineError;
 use crate::half::{Half, LocalSink, PackOptions};
 use crate::index::ChunkIndex;
-use crate::port::{Port, guard, send};
+use crate::port::{Port, send};
 use crate::secrets::Keys;
+use crate::threads::Threads;
 use bork_core::chunker::Chunker;
 use bork_core::source::{Progress, Shared, SourceOptions, Task, WINDOW_UNITS, Worker};
 use collect::Collector;
 use crossbeam_channel::bounded;
 use reader::TarSource;
 use std::fs::File;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, OnceLock};
-use std::thread::JoinHandle;
 
 pub use sort::RUN_LENGTH;
 
@@ -58,7 +57,7 @@ pub struct ImportEngine {
     port: Arc<Port>,
     half: Arc<Half>,
     shared: Arc<Shared<LocalSink>>,
-    threads: Vec<JoinHandle<()>>,
+    threads: Threads,
 }
 
 impl ImportEngine {
@@ -81,20 +80,20 @@ impl ImportEngine {
             options: plan.source,
             keys: half.keys.source().clone(),
             progress: Progress::default(),
-            stop: AtomicBool::new(false),
+            stop: port.stop_flag(),
             units: crossbeam_channel::never(),
             tasks: bounded(threads.max(2)),
             results,
             buffers,
             hard_links: Default::default(),
         });
-        let mut engine = ImportEngine { port, half, shared, threads: Vec::new() };
+        let mut engine = ImportEngine { threads: Threads::new(&port), port, half, shared };
         for number in 0..threads {
             let (shared, sink) = (Arc::clone(&engine.shared), LocalSink::new(Arc::clone(&engine.half))?);
-            engine.spawn(&format!("worker {number}"), move || Worker::new(&shared, sink).run().map(drop))?;
+            engine.threads.start(&format!("worker {number}"), move || Worker::new(&shared, sink).run().map(drop))?;
         }
         let (window, total) = (bounded(WINDOW_UNITS), Arc::new(OnceLock::new()));
-        let workers = std::mem::take(&mut engine.threads);
+        let workers = engine.threads.take();
         let tar = TarSource {
             port: Arc::clone(&engine.port),
             shared: Arc::clone(&engine.shared),
@@ -105,28 +104,10 @@ impl ImportEngine {
             name: plan.name,
         };
         let (file, ignore_zeros) = (plan.file, plan.ignore_zeros);
-        engine.spawn("reader", move || tar.run(file, ignore_zeros))?;
+        engine.threads.start("reader", move || tar.run(file, ignore_zeros))?;
         let collector = Collector::new(engine.parts(), engine.tree()?, scratch, plan.run_length);
-        engine.spawn("collector", move || collector.run(&results_out, &window.1, &total, workers))?;
+        engine.threads.start("collector", move || collector.run(&results_out, &window.1, &total, workers))?;
         Ok(engine)
-    }
-
-    fn spawn(
-        &mut self,
-        name: &str,
-        work: impl FnOnce() -> Result<(), bork_core::seam::Stop> + Send + 'static,
-    ) -> Result<(), EngineError> {
-        let (port, shared) = (Arc::clone(&self.port), Arc::clone(&self.shared));
-        let work = move || {
-            guard(&port, work);
-            if port.is_stopped() {
-                shared.stop.store(true, Ordering::Relaxed);
-            }
-        };
-        let thread = std::thread::Builder::new().name(name.into()).spawn(work);
-        let thread = thread.map_err(|error| EngineError::Internal(format!("no thread for {name}: {error}")));
-        self.threads.push(thread.inspect_err(|_| self.cancel())?);
-        Ok(())
     }
 
     fn parts(&self) -> (Arc<Shared<LocalSink>>, Arc<Half>) {
@@ -152,20 +133,11 @@ impl ImportEngine {
     pub fn progress(&self) -> (u64, u64, u64, u64, Vec<u8>) {
         self.half.counters.progress(&self.shared.progress)
     }
-
-    /// Makes all threads stop soon.
-    pub fn cancel(&self) {
-        self.port.cancel();
-        self.shared.stop.store(true, Ordering::Relaxed);
-    }
 }
 
 impl Drop for ImportEngine {
     fn drop(&mut self) {
-        self.cancel();
-        for thread in self.threads.drain(..) {
-            let _ = thread.join();
-        }
+        self.threads.end();
         // A task that nobody took keeps what holds the queue.
         while self.shared.tasks.1.try_recv().is_ok() {}
     }

@@ -2,12 +2,12 @@
 
 use super::peer;
 use crate::error::EngineError;
-use crate::port::{Bytes, Event, Port};
+use crate::port::{Bytes, Event, Port, receive};
 use bork_core::compress::Decompressor;
 use bork_core::frame::{self, BodyError, body_compressor, put_body};
 use bork_core::seam::Stop;
 use bork_format::pull::{FrameKind, HEAD_LENGTH, decode_head, put_frame};
-use crossbeam_channel::{Receiver, RecvTimeoutError, Sender, bounded};
+use crossbeam_channel::{Receiver, Sender, bounded};
 use std::sync::{Arc, Condvar, Mutex};
 use std::time::Duration;
 
@@ -63,16 +63,8 @@ impl Frames {
     }
 
     fn next_piece(&self) -> Result<Bytes, Stop> {
-        loop {
-            match self.pieces.recv_timeout(POLL) {
-                Ok(piece) => return Ok(piece),
-                Err(RecvTimeoutError::Timeout) if !self.port.is_stopped() => {}
-                Err(RecvTimeoutError::Timeout) => return Err(Stop),
-                Err(RecvTimeoutError::Disconnected) => {
-                    return Err(self.port.fail(EngineError::Peer("the agent went away before it was done".into())));
-                }
-            }
-        }
+        let gone = || self.port.fail(EngineError::Peer("the agent went away before it was done".into()));
+        receive(&self.pieces, &self.port)?.ok_or_else(gone)
     }
 
     /// The next frame. A kind or a length that the protocol does not know ends the run.

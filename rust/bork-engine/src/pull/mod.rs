@@ -16,16 +16,16 @@ mod previous;
 mod receive;
 pub(crate) mod resolve;
 
-use crate::collect::{Collector, LastCheck, guard};
+use crate::collect::{Collector, LastCheck};
 use crate::error::EngineError;
 use crate::half::{Half, LocalSink, PackOptions};
 use crate::index::ChunkIndex;
 use crate::port::{Bytes, Port};
 use crate::secrets::Keys;
+use crate::threads::Threads;
 use bork_core::chunker::ChunkerParams;
 use bork_core::descriptors::allow_open_files;
 use bork_core::metadata::MetadataOptions;
-use bork_core::seam::Stop;
 use bork_core::source::{Changed, FilesCache, LineFormat, Shared, SourceOptions, UnitResult, Worker};
 use bork_format::Id;
 use bork_format::pull::{FrameKind, LEAF_CREDIT, Plan};
@@ -35,9 +35,7 @@ use line::{Credit, Frames, Inlet};
 use receive::Receiving;
 use resolve::{References, Resolver};
 use std::path::PathBuf;
-use std::sync::atomic::Ordering;
 use std::sync::{Arc, OnceLock};
-use std::thread::JoinHandle;
 
 /// Frames between two threads: each queue holds so many.
 const FRAMES_MAX: usize = 8;
@@ -84,7 +82,7 @@ pub struct PullEngine {
     /// What this session was sent.
     references: Arc<References>,
     memory: Option<PathBuf>,
-    threads: Vec<JoinHandle<()>>,
+    threads: Threads,
 }
 
 /// What one session is about.
@@ -118,10 +116,11 @@ impl PullEngine {
         let object_length_max = packs.chunk_length.max(GROUP_LENGTH_MAX);
         let half = Arc::new(Half::new(Arc::clone(&keys), index, Arc::clone(&port), packs, threads));
         let options = options(chunker, lines, wire.has("dry_run"));
-        let (shared, _, _) = Shared::new(options, keys.source().clone(), threads, 0);
+        let (shared, _, _) = Shared::new(options, keys.source().clone(), threads, 0, port.stop_flag());
         let results = bounded(UNITS_MAX);
         let (inlet, frames) = line::line(&port);
         let mut engine = PullEngine {
+            threads: Threads::new(&port),
             port,
             half,
             shared,
@@ -129,7 +128,6 @@ impl PullEngine {
             results: results.0,
             references: Arc::new(References::new(&scratch)),
             memory,
-            threads: Vec::new(),
         };
         let total = Arc::new(OnceLock::new());
         engine.start_workers(threads)?;
@@ -140,24 +138,11 @@ impl PullEngine {
         Ok(engine)
     }
 
-    fn spawn(
-        &mut self,
-        name: &str,
-        work: impl FnOnce() -> Result<(), Stop> + Send + 'static,
-    ) -> Result<(), EngineError> {
-        let (shared, port) = (Arc::clone(&self.shared), Arc::clone(&self.port));
-        let thread = std::thread::Builder::new().name(name.into());
-        let thread = thread.spawn(move || guard(&port, &shared.stop, work));
-        let thread = thread.map_err(|error| EngineError::Internal(format!("no thread for {name}: {error}")));
-        self.threads.push(thread.inspect_err(|_| self.cancel())?);
-        Ok(())
-    }
-
     fn start_workers(&mut self, threads: usize) -> Result<(), EngineError> {
         for number in 0..threads {
             let shared = Arc::clone(&self.shared);
             let sink = LocalSink::new(Arc::clone(&self.half))?;
-            self.spawn(&format!("worker {number}"), move || Worker::new(&shared, sink).run().map(drop))?;
+            self.threads.start(&format!("worker {number}"), move || Worker::new(&shared, sink).run().map(drop))?;
         }
         Ok(())
     }
@@ -166,9 +151,9 @@ impl PullEngine {
         let (half, references) = (Arc::clone(&self.half), Arc::clone(&self.references));
         let check: LastCheck = Box::new(move || references.settle(&half).map_err(|error| half.port.fail(error)));
         let collector = Collector::new(Arc::clone(&self.shared), Arc::clone(&self.half), Some(check))?;
-        let workers: Vec<JoinHandle<()>> = self.threads.drain(..).collect();
+        let workers = self.threads.take();
         let (_, no_window) = bounded(1); // the agent keeps to its own
-        self.spawn("collector", move || collector.run(&results, &no_window, &total, workers))
+        self.threads.start("collector", move || collector.run(&results, &no_window, &total, workers))
     }
 
     fn start_line(
@@ -183,11 +168,12 @@ impl PullEngine {
         let credit = Arc::new(Credit::new(LEAF_CREDIT));
         let (units, queries) = (bounded(UNITS_MAX), bounded(FRAMES_MAX));
         let resolver = Resolver::new(Arc::clone(&self.half), Arc::clone(&references), previous, roots);
-        self.spawn("resolver", move || resolver.run(&units.1, &results))?;
+        self.threads.start("resolver", move || resolver.run(&units.1, &results))?;
         let (half, known) = (Arc::clone(&self.half), Arc::clone(&references));
-        self.spawn("answerer", move || receive::answer(&half, &known, previous, &own, share_dedup, &queries.1))?;
+        self.threads
+            .start("answerer", move || receive::answer(&half, &known, previous, &own, share_dedup, &queries.1))?;
         let (half, room) = (Arc::clone(&self.half), Arc::clone(&credit));
-        self.spawn("previous", move || {
+        self.threads.start("previous", move || {
             line::send_frame(&half.port, FrameKind::Plan, &plan)?;
             previous.map_or(Ok(()), |root| previous::send_items(&half, root, &room))
         })?;
@@ -201,7 +187,7 @@ impl PullEngine {
             total,
             object_length_max,
         };
-        self.spawn("receiver", move || receiving.run(frames))
+        self.threads.start("receiver", move || receiving.run(frames))
     }
 
     /// Bytes that the agent sent; waits while the engine is busy. False: nobody wants to hear more.
@@ -237,21 +223,6 @@ impl PullEngine {
     /// Original, compressed and deduplicated size, files, current path.
     pub fn progress(&self) -> (u64, u64, u64, u64, Vec<u8>) {
         self.half.counters.progress(&self.shared.progress)
-    }
-
-    /// Makes all threads stop soon.
-    pub fn cancel(&self) {
-        self.port.cancel();
-        self.shared.stop.store(true, Ordering::Relaxed);
-    }
-}
-
-impl Drop for PullEngine {
-    fn drop(&mut self) {
-        self.cancel();
-        for thread in self.threads.drain(..) {
-            let _ = thread.join();
-        }
     }
 }
 

@@ -6,7 +6,7 @@ use super::resolve::{References, check_slices, words};
 use super::{known::IdSet, peer};
 use crate::error::EngineError;
 use crate::half::{Half, LocalSink};
-use crate::port::{Port, send};
+use crate::port::{receive, send};
 use bork_core::compress::Decompressor;
 use bork_core::seam::{ChunkSink, Stop};
 use bork_core::source::{Shared, Task};
@@ -15,12 +15,9 @@ use bork_format::item::decode_list;
 use bork_format::pack::Codec;
 use bork_format::pull::{FrameKind, Object, QUERY_MAX, SHORT_LENGTH_MAX, TEXT_LENGTH_MAX, decode_object};
 use bork_format::{ID_LENGTH, Id};
-use crossbeam_channel::{Receiver, RecvTimeoutError, Sender};
+use crossbeam_channel::{Receiver, Sender};
 use std::cell::RefCell;
 use std::sync::{Arc, OnceLock};
-use std::time::Duration;
-
-const POLL: Duration = Duration::from_millis(50);
 
 thread_local! {
     /// Opens objects: made once for each worker.
@@ -188,7 +185,7 @@ pub fn answer(
     queries: &Receiver<Vec<u8>>,
 ) -> Result<(), Stop> {
     let mut is_collected = shared;
-    while let Some(body) = next(queries, &half.port)? {
+    while let Some(body) = receive(queries, &half.port)? {
         let (ids, rest) = body.as_chunks::<ID_LENGTH>();
         if ids.is_empty() || ids.len() > QUERY_MAX || !rest.is_empty() {
             return Err(half.port.fail(peer("a query is empty, too long or cut")));
@@ -209,15 +206,4 @@ pub fn answer(
         send_frame(&half.port, FrameKind::Answer, &bits)?;
     }
     Ok(())
-}
-
-fn next(queries: &Receiver<Vec<u8>>, port: &Port) -> Result<Option<Vec<u8>>, Stop> {
-    loop {
-        match queries.recv_timeout(POLL) {
-            Ok(body) => return Ok(Some(body)),
-            Err(RecvTimeoutError::Timeout) if !port.is_stopped() => {}
-            Err(RecvTimeoutError::Timeout) => return Err(Stop),
-            Err(RecvTimeoutError::Disconnected) => return Ok(None),
-        }
-    }
 }

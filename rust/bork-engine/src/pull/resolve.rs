@@ -12,7 +12,7 @@ use super::previous::{Items, reader};
 use crate::error::EngineError;
 use crate::half::Half;
 use crate::objects::ObjectReader;
-use crate::port::send;
+use crate::port::{receive, send};
 use crate::tree::is_below;
 use bork_core::compress::Decompressor;
 use bork_core::problem::{Problem, ProblemKind};
@@ -22,14 +22,12 @@ use bork_format::Id;
 use bork_format::item::{Content, Item, Link, Slice};
 use bork_format::node::{check_path, compare};
 use bork_format::pull::{Entry, PLAIN_LENGTH_MAX, Problem as WireProblem, UNIT_ITEMS_MAX, Unit, reference_of};
-use crossbeam_channel::{Receiver, RecvTimeoutError, Sender};
+use crossbeam_channel::{Receiver, Sender};
 use std::cmp::Ordering;
 use std::collections::HashSet;
 use std::path::Path;
 use std::sync::{Arc, Mutex};
-use std::time::Duration;
 
-const POLL: Duration = Duration::from_millis(50);
 /// Ids that items may name before their chunks arrive: what the agent's workers keep back is far less.
 const AHEAD_MAX: usize = 128 << 10;
 /// Most bytes of a message of the client.
@@ -136,17 +134,11 @@ impl Resolver {
     /// Resolves units until there are no more.
     pub fn run(mut self, units: &Receiver<Vec<u8>>, results: &Sender<UnitResult>) -> Result<(), Stop> {
         let port = Arc::clone(&self.half.port);
-        loop {
-            match units.recv_timeout(POLL) {
-                Ok(body) => {
-                    let result = self.unit(&body).map_err(|error| port.fail(error))?;
-                    send(results, result, &port)?;
-                }
-                Err(RecvTimeoutError::Timeout) if !port.is_stopped() => {}
-                Err(RecvTimeoutError::Timeout) => return Err(Stop),
-                Err(RecvTimeoutError::Disconnected) => return Ok(()),
-            }
+        while let Some(body) = receive(units, &port)? {
+            let result = self.unit(&body).map_err(|error| port.fail(error))?;
+            send(results, result, &port)?;
         }
+        Ok(())
     }
 
     fn unit(&mut self, body: &[u8]) -> Result<UnitResult, EngineError> {

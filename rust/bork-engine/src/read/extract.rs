@@ -8,7 +8,8 @@ use super::restore::{FileState, Names, Use, work};
 use super::strip;
 use crate::error::EngineError;
 use crate::objects::{ObjectReader, missing};
-use crate::port::{Event, guard};
+use crate::port::Event;
+use crate::threads::Threads;
 use crate::tree::is_below;
 use bork_core::metadata::{NameCache, flags};
 use bork_core::problem::{Problem, ProblemKind};
@@ -52,13 +53,10 @@ struct Extract {
 pub fn run(reading: &Arc<Reading>, target: Option<&Path>) -> Result<(), Stop> {
     bork_core::descriptors::allow_open_files();
     let (tasks, task_queue) = bounded(2 * reading.plan.threads);
-    let mut workers = Vec::new();
-    for number in 0..reading.plan.threads.max(1) {
+    let workers = Threads::workers(&reading.port, reading.plan.threads.max(1), || {
         let (shared, queue) = (Arc::clone(reading), task_queue.clone());
-        let thread = std::thread::Builder::new().name(format!("worker {number}"));
-        let thread = thread.spawn(move || guard(&shared.port, || work(&shared, &queue)));
-        workers.push(thread.map_err(|error| internal(reading, &error))?);
-    }
+        move || work(&shared, &queue)
+    })?;
     drop(task_queue);
     let plan = &reading.plan;
     let names = NameCache::new(plan.names.clone());
@@ -86,26 +84,20 @@ pub fn run(reading: &Arc<Reading>, target: Option<&Path>) -> Result<(), Stop> {
     let result = for_each(reading, |path, item| extract.item(path, item)).and_then(|()| extract.finish());
     let Extract { places, locked, gatherer, links, .. } = extract;
     drop((gatherer, links)); // the workers end when nobody can send to them any more
-    for worker in workers {
-        let _ = worker.join();
-    }
+    let worked = workers.join();
     for (spot, path, flags) in locked {
         if let Err(problem) = places.as_ref().map_or(Ok(()), |places| places.set_flags(&spot, flags)) {
             reading.port.problem(&path, problem)?;
         }
     }
     drop(places);
-    result?;
-    if reading.port.is_stopped() { Err(Stop) } else { report(reading, writer.as_ref()) }
+    result.and(worked)?;
+    report(reading, writer.as_ref())
 }
 
 /// A quarter of what this process may open: a directory and a file for each item on its way, and as much for deep trees.
 fn open_max() -> usize {
     getrlimit(Resource::Nofile).current.map_or(usize::MAX, |limit| (limit as usize / 4).max(64))
-}
-
-fn internal(reading: &Reading, error: &std::io::Error) -> Stop {
-    reading.port.fail(EngineError::Internal(format!("no thread: {error}")))
 }
 
 fn report(reading: &Reading, writer: Option<&Writer>) -> Result<(), Stop> {

@@ -19,6 +19,7 @@ use crate::error::EngineError;
 use crate::index::ChunkIndex;
 use crate::port::{Outcome, Port};
 use crate::secrets::Keys;
+use crate::threads::Threads;
 use bork_core::metadata::NameTables;
 use bork_core::pattern::ItemFilter;
 use bork_core::seam::Stop;
@@ -28,7 +29,6 @@ use bork_format::Id;
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
-use std::thread::JoinHandle;
 
 pub use crate::tar::Format as TarFormat;
 pub use list::ListFormat;
@@ -102,7 +102,7 @@ pub struct Reading {
 /// A running read.
 pub struct ReadEngine {
     reading: Arc<Reading>,
-    coordinator: Option<JoinHandle<()>>,
+    _threads: Threads, // end with the engine
 }
 
 impl ReadEngine {
@@ -125,11 +125,8 @@ impl ReadEngine {
             path: Mutex::default(),
         });
         let shared = Arc::clone(&reading);
-        let coordinator = std::thread::Builder::new()
-            .name("coordinator".into())
-            .spawn(move || crate::port::guard(&shared.port, || coordinate(&shared)))
-            .map_err(|error| EngineError::Internal(format!("no thread: {error}")))?;
-        Ok(ReadEngine { reading, coordinator: Some(coordinator) })
+        let threads = Threads::coordinator(&reading.port, move || coordinate(&shared))?;
+        Ok(ReadEngine { reading, _threads: threads })
     }
 
     /// The port of the driver.
@@ -143,15 +140,6 @@ impl ReadEngine {
         let [done, total, items] =
             [&reading.done, &reading.total, &reading.items].map(|count| count.load(Ordering::Relaxed));
         (done, total, items, reading.path.lock().map(|path| path.clone()).unwrap_or_default())
-    }
-}
-
-impl Drop for ReadEngine {
-    fn drop(&mut self) {
-        self.port().cancel();
-        if let Some(thread) = self.coordinator.take() {
-            let _ = thread.join();
-        }
     }
 }
 

@@ -6,7 +6,7 @@ use crate::error::EngineError;
 use crate::index::Location;
 use crate::objects::{ObjectReader, hex, locate};
 use crate::pack::open_object;
-use crate::port::Bytes;
+use crate::port::{Bytes, receive};
 use crate::seal::FileSeal;
 use bork_core::compress::Decompressor;
 use bork_core::direct::{ALIGNMENT, AlignedBuffer, LargeFile, congruent_start, write_at, write_chunk};
@@ -252,10 +252,7 @@ pub fn work(reading: &Reading, tasks: &Receiver<ObjectTask>) -> Result<(), Stop>
     let mut reader = object_reader(reading);
     let mut sealed = Vec::new();
     let mut plain = AlignedBuffer::new(PLAIN_LENGTH_MAX as usize + ALIGNMENT);
-    while let Ok(task) = tasks.recv() {
-        if reading.port.is_stopped() {
-            return Err(Stop);
-        }
+    while let Some(task) = receive(tasks, &reading.port)? {
         // Memory and file agree modulo the page where the first use is written, which makes direct writes possible.
         let first = &task.uses[0];
         let start = congruent_start(first.file_offset.wrapping_sub(u64::from(first.chunk_offset + first.slice_offset)));

@@ -14,8 +14,9 @@ use crate::error::EngineError;
 use crate::index::Location;
 use crate::objects::{FetchPlan, Seals, hex, locate, missing, short};
 use crate::pack::open_object;
-use crate::port::{Bytes, PendingFetch, guard, send};
+use crate::port::{Bytes, PendingFetch, receive, send};
 use crate::seal::FileSeal;
+use crate::threads::Threads;
 use bork_core::compress::Decompressor;
 use bork_core::seam::Stop;
 use bork_core::source::printable;
@@ -26,7 +27,6 @@ use std::collections::HashMap;
 use std::ops::Range;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Condvar, Mutex, OnceLock};
-use std::thread::JoinHandle;
 use std::time::Duration;
 
 /// A batch is closed at this many stored or plain bytes, or parts. Unit: bytes.
@@ -120,7 +120,7 @@ pub struct Stream {
     pending: Option<Pending>,
     tasks: Option<Sender<Task>>,
     openings: Option<Sender<Arc<Opening>>>,
-    threads: Vec<JoinHandle<()>>,
+    threads: Threads,
 }
 
 impl Stream {
@@ -128,7 +128,14 @@ impl Stream {
     pub fn start(reading: &Arc<Reading>, emit: impl Emit, goes_on: bool) -> Result<Self, Stop> {
         let (tasks, task_queue) = bounded(2 * reading.plan.threads.max(1));
         let (openings, opening_queue) = bounded(1);
-        let mut stream = Stream {
+        let mut threads = Threads::workers(&reading.port, reading.plan.threads.max(1), || {
+            let (shared, queue) = (Arc::clone(reading), task_queue.clone());
+            move || work(&shared, &queue, goes_on)
+        })?;
+        let emitter = Emitter { reading: Arc::clone(reading), emit };
+        let started = threads.start("emitter", move || emitter.run(&opening_queue));
+        started.map_err(|error| reading.port.fail(error))?;
+        Ok(Stream {
             reading: Arc::clone(reading),
             goes_on,
             seals: Seals::default(),
@@ -136,23 +143,8 @@ impl Stream {
             pending: None,
             tasks: Some(tasks),
             openings: Some(openings),
-            threads: Vec::new(),
-        };
-        for number in 0..reading.plan.threads.max(1) {
-            let (shared, queue) = (Arc::clone(reading), task_queue.clone());
-            stream.spawn(format!("worker {number}"), move || work(&shared, &queue, goes_on))?;
-        }
-        let shared = Arc::clone(reading);
-        stream.spawn("emitter".into(), move || Emitter { reading: shared, emit }.run(&opening_queue))?;
-        Ok(stream)
-    }
-
-    fn spawn(&mut self, name: String, work: impl FnOnce() -> Result<(), Stop> + Send + 'static) -> Result<(), Stop> {
-        let reading = Arc::clone(&self.reading);
-        let thread = std::thread::Builder::new().name(name).spawn(move || guard(&reading.port, work));
-        let failed = |error| self.reading.port.fail(EngineError::Internal(format!("no thread: {error}")));
-        self.threads.push(thread.map_err(failed)?);
-        Ok(())
+            threads,
+        })
     }
 
     /// Appends bytes.
@@ -274,25 +266,14 @@ impl Stream {
         self.close()?;
         let pending = self.pending.take();
         self.open(pending)?;
-        self.end();
-        if self.reading.port.is_stopped() { Err(Stop) } else { Ok(()) }
-    }
-
-    fn end(&mut self) {
-        // The threads end when nobody can send to them any more.
-        (self.tasks, self.openings) = (None, None);
-        for thread in self.threads.drain(..) {
-            let _ = thread.join();
-        }
+        (self.tasks, self.openings) = (None, None); // the threads end when nobody can send to them any more
+        self.threads.take().join()
     }
 }
 
 impl Drop for Stream {
     fn drop(&mut self) {
-        if !self.threads.is_empty() {
-            self.reading.port.cancel(); // not finished: nothing may look complete
-            self.end();
-        }
+        self.threads.end(); // before its queues are closed: of a stream that is not finished nothing may look complete
     }
 }
 
@@ -307,10 +288,7 @@ pub fn shown(path: &[u8]) -> String {
 fn work(reading: &Reading, tasks: &Receiver<Task>, goes_on: bool) -> Result<(), Stop> {
     let mut decompressor = Decompressor::new();
     let mut sealed = Vec::new();
-    while let Ok(task) = tasks.recv() {
-        if reading.port.is_stopped() {
-            return Err(Stop);
-        }
+    while let Some(task) = receive(tasks, &reading.port)? {
         let Task { opening, number, fetched } = task;
         let wanted = &opening.batch.wanted[number];
         let opened = fetched.and_then(|fetched| open(reading, wanted, &fetched, &mut sealed, &mut decompressor));
@@ -376,7 +354,7 @@ struct Emitter<E> {
 
 impl<E: Emit> Emitter<E> {
     fn run(mut self, openings: &Receiver<Arc<Opening>>) -> Result<(), Stop> {
-        while let Ok(opening) = openings.recv() {
+        while let Some(opening) = receive(openings, &self.reading.port)? {
             self.wait(&opening)?;
             self.batch(&opening)?;
         }

@@ -4,13 +4,13 @@ use super::Recreating;
 use crate::assemble::{LinkNames, TreeAssembler};
 use crate::error::EngineError;
 use crate::port::{Event, Outcome};
+use crate::threads::Threads;
 use bork_core::problem::Problem;
 use bork_core::seam::Stop;
 use bork_format::item::Link;
 use crossbeam_channel::{Receiver, RecvTimeoutError};
 use std::collections::BTreeMap;
 use std::sync::{Arc, OnceLock};
-use std::thread::JoinHandle;
 use std::time::Duration;
 
 const POLL: Duration = Duration::from_millis(50);
@@ -52,7 +52,7 @@ impl Assembler {
         results: &Receiver<UnitResult>,
         window: &Receiver<()>,
         total: &OnceLock<u64>,
-        workers: Vec<JoinHandle<()>>,
+        workers: Threads,
     ) -> Result<(), Stop> {
         let mut early = BTreeMap::new();
         let mut next = 0;
@@ -90,16 +90,11 @@ impl Assembler {
         self.tree.settle()
     }
 
-    fn finish(self, workers: Vec<JoinHandle<()>>) -> Result<(), Stop> {
+    fn finish(self, workers: Threads) -> Result<(), Stop> {
         let half = &self.shared.half;
         let (items, original_size) = (self.tree.items(), self.tree.original_size());
         let root = if self.shared.plan.dry_run { None } else { Some(self.tree.finish()?) };
-        for worker in workers {
-            let _ = worker.join();
-        }
-        if half.port.is_stopped() {
-            return Err(Stop);
-        }
+        workers.join()?;
         half.finish()?;
         let mut numbers = vec![
             ("items", items),

@@ -23,6 +23,7 @@ use crate::index::ChunkIndex;
 use crate::objects::ObjectReader;
 use crate::port::Port;
 use crate::secrets::Keys;
+use crate::threads::Threads;
 use assembler::UnitResult;
 use bork_core::chunker::ChunkerParams;
 use bork_core::pattern::ItemFilter;
@@ -31,7 +32,6 @@ use bork_format::Id;
 use crossbeam_channel::{Receiver, Sender, bounded};
 use source::Unit;
 use std::sync::{Arc, OnceLock};
-use std::thread::JoinHandle;
 
 pub use tags::TagOptions;
 
@@ -91,7 +91,7 @@ impl Recreating {
 /// A running recreation.
 pub struct RecreateEngine {
     shared: Arc<Recreating>,
-    threads: Vec<JoinHandle<()>>,
+    threads: Threads,
 }
 
 impl RecreateEngine {
@@ -100,22 +100,15 @@ impl RecreateEngine {
         let threads = if plan.dry_run { 0 } else { plan.threads.max(1) };
         let half = Arc::new(Half::new(keys, index, Port::new(), plan.packs.clone(), threads));
         let shared = Arc::new(Recreating { plan, half, progress: Progress::default() });
-        let mut engine = RecreateEngine { shared, threads: Vec::new() };
+        let mut engine = RecreateEngine { threads: Threads::new(&shared.half.port), shared };
         let units = bounded(2 * threads.max(1));
         let results = bounded(WINDOW_UNITS + 1);
         let (window, total) = (bounded(WINDOW_UNITS), Arc::new(OnceLock::new()));
         engine.start_workers(threads, &units.1, &results.0)?;
-        let workers: Vec<JoinHandle<()>> = engine.threads.drain(..).collect();
+        let workers = engine.threads.take();
         engine.start_assembler(results.1, window.1, Arc::clone(&total), workers)?;
         engine.start_source(units.0, window.0, total)?;
         Ok(engine)
-    }
-
-    fn spawn(&mut self, name: &str, work: impl FnOnce() + Send + 'static) -> Result<(), EngineError> {
-        let thread = std::thread::Builder::new().name(name.into()).spawn(work);
-        let thread = thread.map_err(|error| EngineError::Internal(format!("no thread for {name}: {error}")));
-        self.threads.push(thread.inspect_err(|_| self.port().cancel())?);
-        Ok(())
     }
 
     fn start_workers(
@@ -127,10 +120,8 @@ impl RecreateEngine {
         for number in 0..threads {
             let (shared, units, results) = (Arc::clone(&self.shared), units.clone(), results.clone());
             let sink = LocalSink::new(Arc::clone(&shared.half))?;
-            self.spawn(&format!("worker {number}"), move || {
-                let work = || work::Worker::new(&shared, sink).run(&units, &results);
-                crate::port::guard(&shared.half.port, work);
-            })?;
+            self.threads
+                .start(&format!("worker {number}"), move || work::Worker::new(&shared, sink).run(&units, &results))?;
         }
         Ok(())
     }
@@ -140,14 +131,10 @@ impl RecreateEngine {
         results: Receiver<UnitResult>,
         window: Receiver<()>,
         total: Arc<OnceLock<u64>>,
-        workers: Vec<JoinHandle<()>>,
+        workers: Threads,
     ) -> Result<(), EngineError> {
-        let shared = Arc::clone(&self.shared);
-        let assembler = assembler::Assembler::new(Arc::clone(&shared))?;
-        self.spawn("assembler", move || {
-            let work = || assembler.run(&results, &window, &total, workers);
-            crate::port::guard(&shared.half.port, work);
-        })
+        let assembler = assembler::Assembler::new(Arc::clone(&self.shared))?;
+        self.threads.start("assembler", move || assembler.run(&results, &window, &total, workers))
     }
 
     fn start_source(
@@ -157,9 +144,7 @@ impl RecreateEngine {
         total: Arc<OnceLock<u64>>,
     ) -> Result<(), EngineError> {
         let shared = Arc::clone(&self.shared);
-        self.spawn("source", move || {
-            crate::port::guard(&shared.half.port, || source::run(&shared, &units, &window, &total));
-        })
+        self.threads.start("source", move || source::run(&shared, &units, &window, &total))
     }
 
     /// The port of the driver.
@@ -170,14 +155,5 @@ impl RecreateEngine {
     /// Original, compressed and deduplicated size, files, current path.
     pub fn progress(&self) -> (u64, u64, u64, u64, Vec<u8>) {
         self.shared.half.counters.progress(&self.shared.progress)
-    }
-}
-
-impl Drop for RecreateEngine {
-    fn drop(&mut self) {
-        self.port().cancel();
-        for thread in self.threads.drain(..) {
-            let _ = thread.join();
-        }
     }
 }

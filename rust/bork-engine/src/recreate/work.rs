@@ -7,6 +7,7 @@ use super::{Recompress, Recreating};
 use crate::error::EngineError;
 use crate::half::LocalSink;
 use crate::objects::ObjectReader;
+use crate::port::receive;
 use bork_core::chunker::Chunker;
 use bork_core::problem::{Problem, ProblemKind};
 use bork_core::seam::{ChunkSink, Stop};
@@ -14,11 +15,8 @@ use bork_core::source::ContentBuilder;
 use bork_format::Id;
 use bork_format::item::{Content, Item, LISTS_MAX, Slice, decode_list};
 use bork_format::pack::Codec;
-use crossbeam_channel::{Receiver, RecvTimeoutError, Sender};
+use crossbeam_channel::{Receiver, Sender};
 use std::sync::Arc;
-use std::time::Duration;
-
-const POLL: Duration = Duration::from_millis(50);
 
 /// An item that is kept.
 pub struct Piece {
@@ -61,20 +59,12 @@ impl<'a> Worker<'a> {
 
     /// Works until there are no more units.
     pub fn run(mut self, units: &Receiver<Unit>, results: &Sender<UnitResult>) -> Result<(), Stop> {
-        loop {
-            if self.shared.half.port.is_stopped() {
-                return Err(Stop);
-            }
-            match units.recv_timeout(POLL) {
-                Ok(unit) => {
-                    let result = self.unit(unit)?;
-                    // The channel holds a whole window, so this never blocks; an error means that the run is over.
-                    let _ = results.send(result);
-                }
-                Err(RecvTimeoutError::Timeout) => {}
-                Err(RecvTimeoutError::Disconnected) => return self.sink.finish(),
-            }
+        while let Some(unit) = receive(units, &self.shared.half.port)? {
+            let result = self.unit(unit)?;
+            // The channel holds a whole window, so this never blocks; an error means that the run is over.
+            let _ = results.send(result);
         }
+        self.sink.finish()
     }
 
     fn unit(&mut self, unit: Unit) -> Result<UnitResult, Stop> {

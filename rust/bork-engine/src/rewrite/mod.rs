@@ -11,8 +11,9 @@ use crate::error::EngineError;
 use crate::half::{Half, PackOptions};
 use crate::index::{ChunkIndex, IndexedPack};
 use crate::mark::Marks;
-use crate::port::{Event, Outcome, Port, guard};
+use crate::port::{Event, Outcome, Port};
 use crate::secrets::Keys;
+use crate::threads::Threads;
 use bork_core::problem::{Problem, ProblemKind};
 use bork_core::seam::Stop;
 use bork_format::Id;
@@ -21,7 +22,6 @@ use mover::Mover;
 use std::collections::HashSet;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
-use std::thread::JoinHandle;
 
 /// What is to be moved, and how.
 pub struct RewritePlan {
@@ -48,7 +48,7 @@ struct Rewriting {
 /// Moves needed chunks into new packs.
 pub struct RewriteEngine {
     rewriting: Arc<Rewriting>,
-    coordinator: Option<JoinHandle<()>>,
+    _threads: Threads, // end with the engine
 }
 
 impl RewriteEngine {
@@ -66,11 +66,8 @@ impl RewriteEngine {
         let rewriting =
             Arc::new(Rewriting { packs, threads, half, marks, done, objects, bytes, kept: Mutex::default() });
         let shared = Arc::clone(&rewriting);
-        let coordinator = std::thread::Builder::new()
-            .name("rewrite".into())
-            .spawn(move || guard(&shared.half.port, || shared.run()))
-            .map_err(|error| EngineError::Internal(format!("no thread: {error}")))?;
-        Ok(RewriteEngine { rewriting, coordinator: Some(coordinator) })
+        let threads = Threads::coordinator(&rewriting.half.port, move || shared.run())?;
+        Ok(RewriteEngine { rewriting, _threads: threads })
     }
 
     /// The port of the driver.
@@ -91,15 +88,6 @@ impl RewriteEngine {
     }
 }
 
-impl Drop for RewriteEngine {
-    fn drop(&mut self) {
-        self.port().cancel();
-        if let Some(thread) = self.coordinator.take() {
-            let _ = thread.join();
-        }
-    }
-}
-
 impl Rewriting {
     fn run(self: &Arc<Self>) -> Result<(), Stop> {
         let names: HashSet<Id> = self.packs.iter().copied().collect();
@@ -113,20 +101,11 @@ impl Rewriting {
             crate::port::send(&tasks, pack, &self.half.port)?;
         }
         drop(tasks);
-        let mut workers = Vec::new();
-        for number in 0..self.threads {
+        let workers = Threads::workers(&self.half.port, self.threads, || {
             let (shared, queue) = (Arc::clone(self), queue.clone());
-            let thread = std::thread::Builder::new().name(format!("worker {number}"));
-            let work = move || guard(&shared.half.port, || Mover::new(Arc::clone(&shared))?.run(&queue));
-            let thread = thread.spawn(work);
-            workers.push(thread.map_err(|error| self.half.port.fail(EngineError::Internal(error.to_string())))?);
-        }
-        for worker in workers {
-            let _ = worker.join();
-        }
-        if self.half.port.is_stopped() {
-            return Err(Stop);
-        }
+            move || Mover::new(shared)?.run(&queue)
+        })?;
+        workers.join()?;
         self.half.finish()?;
         let load = |count: &AtomicU64| count.load(Ordering::Relaxed);
         let numbers = vec![("objects", load(&self.objects)), ("bytes", load(&self.bytes))];

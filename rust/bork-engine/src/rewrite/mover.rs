@@ -7,7 +7,7 @@ use crate::half::LocalSink;
 use crate::index::IndexedPack;
 use crate::objects::{FetchPlan, Seals, locate, short};
 use crate::pack::{Prepared, open_payload, verify_chunk};
-use crate::port::PendingFetch;
+use crate::port::{PendingFetch, receive};
 use bork_core::compress::Decompressor;
 use bork_core::seam::{ChunkSink, Stop};
 use bork_format::pack::TAG_LENGTH;
@@ -41,7 +41,7 @@ impl Mover {
     /// Moves what is needed of the packs of a queue.
     pub fn run(mut self, queue: &Receiver<IndexedPack>) -> Result<(), Stop> {
         let mut ahead = None;
-        while let Ok(pack) = queue.recv() {
+        while let Some(pack) = receive(queue, &self.rewriting.half.port)? {
             let batches = batches(pack, &self.rewriting.marks);
             if batches.is_empty() {
                 self.rewriting.done.fetch_add(1, Ordering::Relaxed);

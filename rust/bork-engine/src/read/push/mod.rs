@@ -154,12 +154,9 @@ pub fn run(reading: &Arc<Reading>, mode: &PushMode) -> Result<Counts, Stop> {
         counts: Counts::default(),
     };
     let result = for_each(reading, |path, item| push.item(path, item));
-    let counts = result.and_then(|()| push.finish());
-    if counts.is_err() {
-        reading.port.cancel();
-    }
-    let _ = receiver.join();
-    counts
+    let counts = result.and_then(|()| push.finish())?;
+    receiver.join()?;
+    Ok(counts)
 }
 
 impl Push<'_> {

@@ -1,17 +1,17 @@
 //! What the agent says while entries and content are sent to it.
 
 use crate::error::EngineError;
-use crate::port::{Port, guard};
+use crate::port::Port;
 use crate::pull::line::Frames;
 use crate::pull::peer;
 use crate::pull::resolve::{problem_of, words};
+use crate::threads::Threads;
 use bork_core::problem::Problem;
 use bork_core::seam::Stop;
 use bork_format::codec::{Reader, take_varint};
 use bork_format::pull::{BATCH_COUNT_MAX, BATCHES_MAX, FrameKind, Problem as WireProblem};
 use crossbeam_channel::{Receiver, Sender, unbounded};
 use std::sync::{Arc, Mutex, OnceLock};
-use std::thread::JoinHandle;
 use std::time::Duration;
 
 const POLL: Duration = Duration::from_millis(20);
@@ -99,9 +99,8 @@ impl Heard {
 }
 
 /// Starts to listen.
-pub fn start(frames: Frames, heard: &Arc<Heard>) -> Result<JoinHandle<()>, Stop> {
-    let shared = Arc::clone(heard);
-    let thread = std::thread::Builder::new().name("receiver".into());
-    let thread = thread.spawn(move || guard(&shared.port, || shared.listen(frames)));
-    thread.map_err(|error| heard.port.fail(EngineError::Internal(format!("no thread: {error}"))))
+pub fn start(frames: Frames, heard: &Arc<Heard>) -> Result<Threads, Stop> {
+    let (mut threads, shared) = (Threads::new(&heard.port), Arc::clone(heard));
+    threads.start("receiver", move || shared.listen(frames)).map_err(|error| heard.port.fail(error))?;
+    Ok(threads)
 }
