@@ -5,8 +5,9 @@
 //! each chunk keeps its id and is found on its own. Tree nodes and content lists share one metadata pack.
 
 use crate::buffer::{BufferPool, PackBuffer};
+use crate::claims::Claims;
 use crate::error::EngineError;
-use crate::index::{ChunkIndex, Claims, IndexedPack, build_table, seal_index};
+use crate::index::{ChunkIndex, IndexedPack, build_table, seal_index};
 use crate::objects::ObjectReader;
 use crate::pack::{FinishedPack, OpenPack, Prepared};
 use crate::port::{Event, Port};

@@ -7,6 +7,7 @@
 pub mod assemble;
 pub mod buffer;
 pub mod check;
+pub mod claims;
 pub mod collect;
 pub mod create;
 pub mod diff;
