@@ -9,6 +9,7 @@ from pathlib import Path
 from tests.format.places import ROOT
 
 SOURCES = ROOT / "rust" / "bork-format" / "src"
+PROTOCOL = "pull"  # the module of docs/protocol.md, which has a test of its own
 Number = int | bytes
 
 CONSTANT = re.compile(r"^\s*pub const (?P<name>[A-Z][A-Z0-9_]*): (?P<type>[^=]+?) = (?P<value>.+);$", re.MULTILINE)
@@ -26,9 +27,11 @@ OPERATORS: dict[type[ast.operator], Callable[[int, int], int]] = {
 def constants() -> dict[str, Number]:
     """Every public constant and every number of an enum, as ``module::NAME`` or ``module::Enum::Variant``."""
     found: dict[str, Number] = {}
-    for path in sorted(SOURCES.glob("*.rs"), key=lambda path: (path.stem != "lib", path.stem != "pack", path.stem)):
-        prefix = "" if path.stem == "lib" else f"{path.stem}::"
-        text = path.read_text().partition("#[cfg(test)]")[0]
+    modules = {path.stem: path for path in SOURCES.glob("*.rs")}
+    modules |= {path.parent.name: path for path in SOURCES.glob("*/mod.rs") if path.parent.name != PROTOCOL}
+    for name in sorted(modules, key=lambda name: (name != "lib", name != "pack", name)):
+        prefix = "" if name == "lib" else f"{name}::"
+        text = modules[name].read_text().partition("#[cfg(test)]")[0]
         for module in MODULE.finditer(text):
             collect(found, f"{prefix}{module['name']}::", module["body"])
         collect(found, prefix, MODULE.sub("", text))
