@@ -108,8 +108,12 @@ impl TreeAssembler {
     }
 
     /// Appends an item with an encoded body. The caller keeps tree order, and calls [`TreeAssembler::settle`] now and
-    /// then.
+    /// then. What no reader would accept ends the run: better no archive than one that nobody can read.
     pub fn push(&mut self, path: &[u8], body: &[u8], size: u64) -> Result<(), Stop> {
+        self.leaf.check(path, body).map_err(|error| {
+            let text = format!("no tree can hold {} here: {error}", path.escape_ascii());
+            self.half.port.fail(EngineError::Internal(text))
+        })?;
         self.items += 1;
         self.original_size += size;
         if self.leaf.push(path, body, size) { self.close_leaf() } else { Ok(()) }
@@ -167,5 +171,33 @@ impl TreeAssembler {
         let number = self.leaf_number + self.leaves.len() as u64;
         self.leaves.push_back((summary, None));
         (self.store)(LeafTask { half: Arc::clone(&self.half), bytes, number, done: self.done.0.clone() })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::half::PackOptions;
+    use crate::port::Port;
+    use crate::secrets::Keys;
+    use bork_core::compress::CompressionSpec;
+    use bork_format::pack::Codec;
+
+    fn assembler() -> TreeAssembler {
+        let compression = CompressionSpec { codec: Codec::None, level: 0, auto: false, obfuscate: 0 };
+        let options = PackOptions { compression, pack_length: 1 << 20, chunk_length: 1 << 20, scratch: None };
+        let half = Half::new(Arc::new(Keys::public([1; 32])), Arc::default(), Port::new(), options, 1);
+        TreeAssembler::direct(Arc::new(half)).expect("starts")
+    }
+
+    #[test]
+    fn a_path_that_no_reader_accepts_ends_the_run() {
+        for (first, second) in [("a", "../x"), ("a", "a"), ("b", "a"), ("a", "b//c"), ("a", "b/.")] {
+            let mut tree = assembler();
+            assert!(tree.push(first.as_bytes(), b"", 0).is_ok());
+            assert!(tree.push(second.as_bytes(), b"", 0).is_err(), "{second}");
+            let error = tree.half.port.next_event(POLL).err().expect("the run has ended");
+            assert!(matches!(error, EngineError::Internal(text) if text.contains(second)));
+        }
     }
 }

@@ -78,17 +78,37 @@ pub struct LeafBuilder {
     bytes: Vec<u8>,
     first: Vec<u8>,
     last: Vec<u8>,
+    /// There was a leaf before, and `last` is its last path until this one has an item.
+    is_later: bool,
     items: u64,
     size: u64,
 }
 
 impl Default for LeafBuilder {
     fn default() -> Self {
-        LeafBuilder { bytes: vec![LEAF, VERSION], first: Vec::new(), last: Vec::new(), items: 0, size: 0 }
+        let (bytes, first, last) = (vec![LEAF, VERSION], Vec::new(), Vec::new());
+        LeafBuilder { bytes, first, last, is_later: false, items: 0, size: 0 }
     }
 }
 
 impl LeafBuilder {
+    /// Refuses an item that [`LeafReader`] would refuse after the last one of this leaf or the leaf before. Cheap: it
+    /// looks only at what the path does not share with the last one.
+    pub fn check(&self, path: &[u8], body: &[u8]) -> Result<()> {
+        let shared = shared_prefix(&self.last, path);
+        if (self.items > 0 || self.is_later) && !follows(&self.last, shared, &path[shared..]) {
+            return malformed(WHAT, "items are not sorted");
+        }
+        if path.len() > PATH_LENGTH_MAX {
+            return malformed("path", "it is too long, or holds a zero byte");
+        }
+        if body.len() > BODY_LENGTH_MAX {
+            return malformed(WHAT, "an item is longer than it can be");
+        }
+        let known = path[..shared].iter().rposition(|byte| *byte == b'/').map_or(0, |slash| slash + 1);
+        check_path(&path[known..])
+    }
+
     /// Appends an item with an encoded body; the caller keeps tree order. Returns whether the leaf is now complete.
     pub fn push(&mut self, path: &[u8], body: &[u8], size: u64) -> bool {
         let shared = if self.items == 0 {
@@ -121,7 +141,8 @@ impl LeafBuilder {
 
     /// The finished leaf and its summary; the builder starts anew.
     pub fn finish(&mut self) -> (Vec<u8>, Summary) {
-        let LeafBuilder { bytes, first, items, size, .. } = std::mem::take(self);
+        let LeafBuilder { bytes, first, last, items, size, is_later } = std::mem::take(self);
+        (self.last, self.is_later) = (last, is_later || items > 0);
         (bytes, Summary { first, items, size })
     }
 }
@@ -306,6 +327,19 @@ mod tests {
         }
 
         #[test]
+        fn what_the_reader_refuses_is_refused_when_it_is_written(first in "[ab./]{0,6}", second in "[ab./]{0,6}") {
+            let mut builder = LeafBuilder::default();
+            let mut is_good = true;
+            for path in [&first, &second] {
+                is_good &= builder.check(path.as_bytes(), b"").is_ok();
+                builder.push(path.as_bytes(), b"", 0);
+            }
+            let (bytes, _) = builder.finish();
+            let mut reader = LeafReader::new(&bytes).expect("valid start");
+            prop_assert_eq!(is_good, reader.advance().and_then(|_| reader.advance()).is_ok());
+        }
+
+        #[test]
         fn leaves_come_back(mut paths in proptest::collection::vec("[a-c]{1,3}(/[a-c]{1,3}){0,3}", 0..50)) {
             paths.sort_by(|a, b| compare(a.as_bytes(), b.as_bytes()));
             paths.dedup();
@@ -328,12 +362,32 @@ mod tests {
     fn unsorted_duplicate_and_climbing_paths_are_refused() {
         for paths in [["b", "a"], ["a", "a"], ["a", "../x"], ["a/b", "a"], ["a", "a//b"], ["a", "a/./b"]] {
             let mut builder = LeafBuilder::default();
-            for path in paths {
-                builder.push(path.as_bytes(), b"", 0);
-            }
+            builder.push(paths[0].as_bytes(), b"", 0);
+            assert!(builder.check(paths[1].as_bytes(), b"").is_err(), "{paths:?}");
+            builder.push(paths[1].as_bytes(), b"", 0);
             let (bytes, _) = builder.finish();
             let mut reader = LeafReader::new(&bytes).expect("valid start");
             assert!(reader.advance().and_then(|_| reader.advance()).is_err(), "{paths:?}");
         }
+    }
+
+    #[test]
+    fn the_order_holds_from_leaf_to_leaf() {
+        let mut builder = LeafBuilder::default();
+        assert!(builder.check(b"", b"").is_ok());
+        builder.push(b"b", b"", 0);
+        builder.finish();
+        for (path, is_good) in [("a", false), ("b", false), ("", false), ("b/..", false), ("b/a", true), ("b-", true)] {
+            assert_eq!(builder.check(path.as_bytes(), b"").is_ok(), is_good, "{path}");
+        }
+    }
+
+    #[test]
+    fn what_is_too_long_or_holds_a_zero_byte_is_refused() {
+        let builder = LeafBuilder::default();
+        assert!(builder.check(&[b'a'; PATH_LENGTH_MAX], b"").is_ok());
+        assert!(builder.check(&[b'a'; PATH_LENGTH_MAX + 1], b"").is_err());
+        assert!(builder.check(b"a", &vec![0; BODY_LENGTH_MAX + 1]).is_err());
+        assert!(builder.check(b"a\0", b"").is_err());
     }
 }

@@ -20,7 +20,7 @@ pub fn to_python(error: EngineError) -> PyErr {
         EngineError::Peer(_) => raise("AgentFault", (text,)),
         EngineError::Cancelled => raise_bare("CancelledByUser"),
         EngineError::NoMemory(_) => pyo3::exceptions::PyMemoryError::new_err(text),
-        EngineError::Internal(_) => raise("InternalError", (text,)),
+        EngineError::Internal(detail) => raise("InternalError", (detail,)),
     }
 }
 
