@@ -75,3 +75,26 @@ def test_a_stored_path_is_relative_and_stays_below(path: str) -> None:
     stored = paths.stored(path)
     assert not stored.startswith("/")
     assert stored == "." or not {"", ".", ".."} & set(stored.split("/"))
+
+
+NAMES = [
+    ("db.sql", "db.sql"),
+    ("./dump.sql", "dump.sql"),
+    ("a/./b", "a/b"),
+    ("a//b", "a/b"),
+    ("/abs", "abs"),
+    ("a/.", "a"),
+    ("a/", "a"),
+    ("...", "..."),
+]
+
+
+@pytest.mark.parametrize(("name", "stored"), NAMES)
+def test_a_name_for_stdin_becomes_a_path_that_an_archive_can_hold(name: str, stored: str) -> None:
+    assert paths.stdin_name(name) == stored
+
+
+@pytest.mark.parametrize("name", ["", ".", "/", "./", "..", "../x", "a/../b", "a/..", "x" * 65536])
+def test_a_name_for_stdin_that_no_archive_can_hold_is_refused(name: str) -> None:
+    with pytest.raises(ValueError, match="no path of an archive"):
+        paths.stdin_name(name)

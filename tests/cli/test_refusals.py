@@ -96,6 +96,16 @@ CREATE = ("create", "/r::a", "p")
         ("create /r::a --content-from-command", 2, "bork create: error: No command given."),
         ("create /r::a --content-from-command --paths-from-stdin", 2, "bork create: error: --content-from-command and"),
         ("create /r::a --paths-delimiter , p", 2, "bork create: error: --paths-delimiter needs --paths-from-stdin"),
+        (
+            "create /r::a --stdin-name ../x -",
+            2,
+            "bork create: error: --stdin-name '../x': no file of an archive can be",
+        ),
+        (
+            "create /r::a --content-from-command --stdin-name a/../b -- touch",
+            2,
+            "bork create: error: --stdin-name 'a/../b': no file of an archive can be called so.",
+        ),
         ("create /r::a - -", 2, "bork create: error: stdin (-) can be read only once."),
         (
             "create --bypass-lock /r::a p",

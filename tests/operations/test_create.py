@@ -1,5 +1,6 @@
 """Create, list, extract, info: the way of a backup through the Python layers."""
 
+import os
 from pathlib import Path
 
 import pytest
@@ -9,13 +10,14 @@ from bork.errors import (
     ArchiveAlreadyExists,
     ArchiveDoesNotExist,
     CancelledByUser,
+    CommandError,
     IntegrityError,
 )
 from bork.operations import create, extract, info
 from bork.operations import list as listing
 from bork.operations.access import LocalStores
 from bork.operations.committing import MIB, PACK_SIZE_MAX, PACK_SIZE_MIN, choose_pack_size
-from bork.operations.create import CLOCK_TICK_NS, choose_previous
+from bork.operations.create import CLOCK_TICK_NS, PathList, StdinSource, choose_previous
 from bork.operations.events import ArchiveProgress, PercentProgress
 from bork.operations.extract import ExtractOptions
 from bork.operations.heads import load_heads
@@ -328,6 +330,22 @@ def test_lost_content_is_named_for_each_item_and_the_rest_is_restored(
         extract.run(scene.access(), ArchiveName("monday"), ExtractOptions(target=str(target)), events)
     assert {kind for kind, _, _ in events.problems} == {"damaged"}
     assert scene.restore("tuesday") == {"small": (source / "small").read_bytes()}
+
+
+@pytest.mark.parametrize("name", [b"", b"../x", b"./x", b"/x", b"a/."])
+def test_content_without_a_path_is_not_stored_where_nobody_could_read_it(scene: Scene, name: bytes) -> None:
+    scene.init()
+    with open(os.devnull, "rb") as empty, pytest.raises(ValueError, match="can be called"):
+        scene.create("monday", stdin=StdinSource(empty.fileno(), name, b"u", b"g", 0o600))
+    assert scene.names() == []
+
+
+def test_a_list_of_paths_with_another_delimiter_is_not_taken_for_one_path(scene: Scene, tmp_path: Path) -> None:
+    scene.init()
+    (tmp_path / "paths").write_bytes(b"a\0b\0")
+    with open(tmp_path / "paths", "rb") as paths, pytest.raises(CommandError, match="--paths-delimiter"):
+        scene.create("monday", path_list=PathList(paths.fileno(), b"\n"))
+    assert scene.names() == []
 
 
 def test_the_passphrase_appears_in_no_message(scene: Scene, source: Path) -> None:

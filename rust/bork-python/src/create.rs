@@ -14,6 +14,7 @@ use bork_engine::half::PackOptions;
 use bork_engine::port::Port;
 use bork_format::Id;
 use bork_format::item::Time;
+use bork_format::node::check_path;
 use pyo3::prelude::*;
 use pyo3::types::PyDict;
 use std::fs::File;
@@ -146,7 +147,13 @@ fn compile_stdin(p: &mut Plan<'_, '_>, roots: &mut Vec<Root>) -> PyResult<Option
         mode: inner.get("mode")?,
     };
     inner.finish()?;
-    roots.push(Root { source: b"-".to_vec(), stored: stored_path(name), kind: RootKind::Stdin });
+    if name.is_empty() || check_path(&name).is_err() {
+        return Err(plan::invalid(format!(
+            "no file of an archive can be called {:?}",
+            name.escape_ascii().to_string()
+        )));
+    }
+    roots.push(Root { source: b"-".to_vec(), stored: name, kind: RootKind::Stdin });
     Ok(Some(stdin))
 }
 

@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import os
 
+PATH_LENGTH_MAX = 65535  # bytes, see docs/format/tree.md
+
 
 def root(path: str) -> tuple[bytes, bytes]:
     """(path to read, path to store), as bytes. The stored path of the directory itself is ``.``."""
@@ -44,3 +46,14 @@ def safe(path: str) -> str:
     while parts and parts[0] in ("", "..", "."):
         parts.pop(0)
     return "/".join(parts) or "."
+
+
+def stdin_name(name: str) -> str:
+    """The path in the archive of what has only a name. Where it would not be below the archive, there is none.
+
+    Raises: ValueError.
+    """
+    parts = [part for part in name.split("/") if part not in ("", ".")]
+    if not parts or ".." in parts or len(os.fsencode("/".join(parts))) > PATH_LENGTH_MAX:
+        raise ValueError(f"no path of an archive: {name!r}")
+    return "/".join(parts)

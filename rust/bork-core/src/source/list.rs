@@ -18,6 +18,11 @@ impl<R: Read> PathList<R> {
     pub fn read(mut self) -> io::Result<Vec<Root>> {
         let mut bytes = Vec::new();
         self.source.read_to_end(&mut bytes)?;
+        if self.delimiter != b"\0" && bytes.contains(&0) {
+            let why =
+                "a path cannot hold a zero byte; if such bytes stand between the paths, say --paths-delimiter '\\0'";
+            return Err(io::Error::new(io::ErrorKind::InvalidData, why));
+        }
         let mut roots: Vec<Root> = split(&bytes, &self.delimiter)
             .filter(|path| !path.is_empty())
             .map(|path| Root { source: path.to_vec(), stored: stored_path(path), kind: RootKind::Entry })
@@ -70,5 +75,11 @@ mod tests {
         let list = PathList { source: &b"/b/x\0a/./b\0\0/b\0../../c"[..], delimiter: b"\0".to_vec() };
         let stored: Vec<_> = list.read().expect("memory").into_iter().map(|root| root.stored).collect();
         assert_eq!(stored, [&b"b"[..], b"b/x", b"c"]);
+    }
+
+    #[test]
+    fn a_list_with_another_delimiter_is_not_taken_for_one_path() {
+        let list = PathList { source: &b"a\0b\0"[..], delimiter: b"\n".to_vec() };
+        assert_eq!(list.read().expect_err("refused").kind(), io::ErrorKind::InvalidData);
     }
 }

@@ -67,6 +67,8 @@ def _check_combinations(invocation: Invocation) -> None:
         invocation.fail("--paths-delimiter needs --paths-from-stdin or --paths-from-command")
     if arguments.count("-") > 1 and not sources:
         invocation.fail("stdin (-) can be read only once")
+    if given.flag("content_from_command") or (not sources and "-" in invocation.rules.roots + arguments):
+        _stdin_name(invocation)
 
 
 def _ignore_statistics_of_dry_run(invocation: Invocation) -> None:
@@ -108,8 +110,8 @@ def _options(invocation: Invocation, name: str, now: datetime | None, feeder: Fe
     descriptor = feeder.descriptor if feeder is not None else 0
     stdin = None
     if from_command or "-" in arguments:
-        name_in_archive, user, group = (os.fsencode(given.text(f"stdin_{part}")) for part in ("name", "user", "group"))
-        stdin = StdinSource(descriptor, name_in_archive, user, group, given.number("stdin_mode"))
+        user, group = (os.fsencode(given.text(f"stdin_{part}")) for part in ("user", "group"))
+        stdin = StdinSource(descriptor, os.fsencode(_stdin_name(invocation)), user, group, given.number("stdin_mode"))
     delimiter = cast("bytes | None", given.get("paths_delimiter"))
     return CreateOptions(
         archive=ArchiveName(name),
@@ -133,6 +135,14 @@ def _options(invocation: Invocation, name: str, now: datetime | None, feeder: Fe
         **created.chunker(cast("values.Gear | values.Fixed | None", given.get("chunker_params"))),
         **_flags(given),
     )
+
+
+def _stdin_name(invocation: Invocation) -> str:
+    name = invocation.values.text("stdin_name")
+    try:
+        return paths.stdin_name(name)
+    except ValueError:
+        invocation.fail(f"--stdin-name {name!r}: no file of an archive can be called so")
 
 
 # Options that an operation has under the same name.
