@@ -341,6 +341,12 @@ def test_archives_are_listed_in_a_format(run: Run, archives: Listing) -> None:
     assert said.out == line
 
 
+def test_the_name_of_an_archive_is_text_but_where_it_is_asked_for_verbatim(run: Run, archives: Listing) -> None:
+    assert run("list", "--short", "/r").out == "a\nb ?\n"
+    not_utf8 = "\ufffd"  # what the capture makes of it
+    assert run("list", "--format", "{name:<4}{barchive}{NL}", "/r").out == f"a   a\nb ? b {not_utf8}\n"
+
+
 def test_archives_as_json_have_the_shape_of_borg(run: Run, archives: Listing) -> None:
     said = run("list", "--json", "--format", "{comment}{command_line}{unknown}{end}", "/r")
     document = json.loads(said.out)

@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from bork.cli.output import json as json_output
 from bork.cli.output.console import LIST, STATS, Console
 from bork.cli.output.streams import ATOMIC_BYTES, ClosedOutput, Err, Out
-from bork.cli.output.text import cells, fit
+from bork.cli.output.text import cells, fit, one_line, printable
 from bork.operations.events import ArchiveProgress, PercentProgress
 
 
@@ -70,10 +70,28 @@ def test_a_logger_that_was_asked_for_is_shown_on_every_level() -> None:
     assert err.writes == [b"listed\n"]
 
 
-def test_bytes_that_are_no_text_come_out_as_they_were() -> None:
-    err = Writes()
-    Console(err=err).log("error", os.fsdecode(b"\xff\xc3\xa4"))
-    assert err.writes == [b"\xff\xc3\xa4\n"]
+def test_what_is_no_text_is_a_question_mark_on_both_streams() -> None:
+    """A program that reads them as UTF-8 must not fail at a name."""
+    out, err = Out(), Writes()
+    console = Console(out=out, err=err)
+    name = os.fsdecode(b"\xff\xc3\xa4\xfe")
+    console.log("error", name)
+    console.result(f"{name}\n")
+    console.progress(ArchiveProgress(1, 1, 1, 1, os.fsencode(name), False))
+    assert err.writes[0] == "?ä?\n".encode()
+    assert err.writes[1].endswith(" N ?ä?\n".encode())
+    assert bytes(out._buffer) == "?ä?\n".encode()
+
+
+def test_a_listing_that_was_asked_for_verbatim_is_verbatim() -> None:
+    out = Out()
+    Console(out=out).result_verbatim(os.fsdecode(b"\xff\n"))
+    assert bytes(out._buffer) == b"\xff\n"
+
+
+def test_a_path_in_a_warning_is_text_without_control_characters() -> None:
+    assert one_line(b"a\x1b\xff\xc3\xa4\n") == "a\\x1b?ä\\n"
+    assert printable("a\x1b\udcffä") == "a??ä"
 
 
 def test_a_json_record_is_one_write_and_one_line() -> None:

@@ -148,6 +148,41 @@ def test_a_path_longer_than_the_format_allows_is_named_and_the_rest_is_stored(
     assert b"zz-after" in bork("list", "--short", f"{repository}::one").stdout
 
 
+# ---- not UTF-8 ---------------------------------------------------------------------------------------------------
+
+
+def test_names_that_are_not_utf8_are_text_in_everything_that_is_said(
+    repository: Path, memory_disk: Path, bork: Bork
+) -> None:
+    """A program that reads both streams as UTF-8 must not fail at a name; Borg, too, prints ``?``."""
+    tree, archive = memory_disk / "tree", os.fsencode(repository) + b"::one\xff"
+    tree.mkdir()
+    (tree / os.fsdecode(b"f\xfe")).write_bytes(b"content")
+    (tree / "link").symlink_to(os.fsdecode(b"to \xff"))
+    restored = memory_disk / "restored"
+    restored.mkdir()
+    said = b""
+    for code, words in (
+        (1, ("create", "--list", "--stats", "--progress", archive, "tree", b"not there \xfd")),
+        (0, ("list", archive)),
+        (0, ("list", repository)),
+        (0, ("info", archive)),
+        (1, ("extract", "--list", archive, "tree", b"no such \xfd")),
+        (0, ("export-tar", "--list", archive, "/dev/null")),
+        (0, ("recreate", "--list", "--exclude", "link", archive)),
+        (2, ("create", archive, "tree")),
+        (0, ("prune", "--list", "--keep-last", "1", "--dry-run", repository)),
+        (0, ("delete", "--list", archive)),
+    ):
+        in_place = restored if words[0] == "extract" else memory_disk
+        ended = bork(*words, cwd=in_place, exit_code=code)
+        ended.stdout.decode()
+        ended.stderr.decode()
+        said += ended.stdout + ended.stderr
+    assert all(text in said for text in (b"A tree/f?\n", b"link -> to ?", b"one?", b"not there ?", b"'no such ?'"))
+    assert (restored / "tree" / os.fsdecode(b"f\xfe")).read_bytes() == b"content"
+
+
 # ---- wide --------------------------------------------------------------------------------------------------------
 
 

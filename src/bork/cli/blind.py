@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from bork.cli.environment import PREFIXES
 from bork.cli.options import Option
 from bork.cli.output import console as consoles
-from bork.cli.output.text import one_line
+from bork.cli.output.text import encode, one_line
 from bork.errors import CommandError
 from bork.operations.events import ArchiveProgress
 
@@ -231,7 +231,7 @@ class Relay:
 
             data = line({"type": "file_status", "status": status, "path": path})
         else:
-            data = f"{_printable(status)} {_printable(path)}\n".encode("utf-8", "surrogateescape")
+            data = encode(f"{_printable(status)} {_printable(path)}\n")
         self._console.list_lines(data)
 
     def _progress(self, record: Mapping[str, Any], *, finished: bool) -> None:

@@ -20,6 +20,7 @@ mod format;
 mod json;
 pub(crate) use json::{Bytes, string as json_string};
 mod spec;
+pub(crate) use spec::push_lossy;
 mod value;
 
 pub use clock::local_offset;

@@ -208,7 +208,7 @@ fn character_lengths(bytes: &[u8]) -> impl Iterator<Item = usize> + '_ {
 
 /// Appends text with `?` for each control character, which could steer a terminal or fake a line, and for each byte
 /// that is not UTF-8.
-pub(super) fn push_lossy(text: &[u8], out: &mut Vec<u8>) {
+pub(crate) fn push_lossy(text: &[u8], out: &mut Vec<u8>) {
     for chunk in text.utf8_chunks() {
         let valid = chunk.valid();
         // 0xc2 begins U+0080 to U+009F, among others.

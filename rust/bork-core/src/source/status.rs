@@ -1,6 +1,6 @@
 //! Status lines of `create --list`, as text or JSON.
 
-use crate::render::{Bytes, json_string};
+use crate::render::{Bytes, json_string, push_lossy};
 use bork_format::item::Link;
 
 /// The status of one entry, until its line is written.
@@ -42,16 +42,10 @@ impl LineFormat {
     }
 }
 
-/// Appends a path for a terminal or a log: control characters become `?`, so that a name cannot steer a terminal or
-/// fake a line.
+/// Appends a path for a terminal or a log: `?` stands for each control character, so that a name cannot steer a
+/// terminal or fake a line, and for each byte that is not UTF-8, so that a log is text.
 pub fn printable(path: &[u8], out: &mut Vec<u8>) {
-    if !path.iter().any(|byte| byte.is_ascii_control() || *byte == 0xc2) {
-        return out.extend_from_slice(path);
-    }
-    for chunk in path.utf8_chunks() {
-        out.extend_from_slice(chunk.valid().replace(char::is_control, "?").as_bytes());
-        out.extend_from_slice(chunk.invalid());
-    }
+    push_lossy(path, out);
 }
 
 #[cfg(test)]
@@ -69,6 +63,6 @@ mod tests {
     fn a_name_cannot_fake_a_line() {
         let mut out = Vec::new();
         LineFormat { json: false, filter: None }.write(b'A', b"x\nE /etc\x1b[0m\xc2\x9b\xff", &mut out);
-        assert_eq!(out, b"A x?E /etc?[0m?\xff\n");
+        assert_eq!(out, b"A x?E /etc?[0m??\n");
     }
 }

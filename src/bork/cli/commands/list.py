@@ -116,7 +116,7 @@ def _list_archives(invocation: Invocation, location: Location) -> None:
         console.result_json(document, invocation.environment.json_indent())
     else:
         for entry in listing.archives:
-            console.result(formats.render(text, ArchiveValues(entry)))
+            console.result_verbatim(formats.render(text, ArchiveValues(entry)))
     invocation.report_damage(listing.damaged)
 
 

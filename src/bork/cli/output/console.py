@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Protocol
 
 from bork.cli.output.streams import Err, Out
-from bork.cli.output.text import TextRenderer, cells, fit
+from bork.cli.output.text import TextRenderer, cells, encode, fit
 from bork.operations.events import ArchiveProgress, PercentProgress, Progress
 
 if TYPE_CHECKING:
@@ -134,13 +134,13 @@ class Console:
     def _show(self, numbers: str, path: str) -> None:
         """Overwrite the live line; where there is no terminal, a line of its own."""
         if not self._err.is_terminal():
-            self._err.write(f"{numbers}{path}\n".encode("utf-8", "surrogateescape"))
+            self._err.write(encode(f"{numbers}{path}\n"))
             return
         columns = self._err.columns()
         space = columns - cells(numbers)
         line = numbers + fit(path, space) if space >= 12 else fit(path, columns)
         self._live_cells = columns
-        self._err.write(f"{line}\r".encode("utf-8", "replace"))
+        self._err.write(encode(f"{line}\r"))
 
     def is_terminal(self) -> bool:
         """Whether somebody looks at stderr."""
@@ -151,7 +151,7 @@ class Console:
         columns, rows = self._err.columns() - 1, max(1, self._err.rows() - 1)
         shown = [fit(line, columns) for line in lines[:rows]]
         back = f"\x1b[{self._live_rows}A\x1b[J" if self._live_rows else ""
-        self._err.write((back + "".join(f"{line}\n" for line in shown)).encode("utf-8", "replace"))
+        self._err.write(encode(back + "".join(f"{line}\n" for line in shown)))
         self._live_rows = len(shown)
 
     def clear_live_line(self) -> None:
@@ -166,6 +166,10 @@ class Console:
 
     def result(self, text: str) -> None:
         """Text of the result, without a line end of its own."""
+        self.out.write(encode(text))
+
+    def result_verbatim(self, text: str) -> None:
+        """The same with bytes that are not UTF-8 as they came, for who has asked for them."""
         self.out.write(text.encode("utf-8", "surrogateescape"))
 
     def result_json(self, data: object, indent: int | str | None) -> None:

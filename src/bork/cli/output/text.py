@@ -40,10 +40,10 @@ class TextRenderer:
         self._iec = iec
 
     def log(self, level: str, name: str, message: str, msgid: str | None) -> bytes:
-        return _encode(f"{message}\n")
+        return encode(f"{message}\n")
 
     def question(self, kind: str, msgid: str, message: str, env_var: str | None) -> bytes:
-        return _encode(message if kind.startswith("prompt") else f"{message}\n")
+        return encode(message if kind.startswith("prompt") else f"{message}\n")
 
     def archive_progress(self, progress: ArchiveProgress) -> tuple[str, str]:
         """(numbers, path): the line is cut in the path if the terminal is narrow."""
@@ -59,33 +59,32 @@ class TextRenderer:
         return head.format(percent=percent), path + tail
 
 
-def _encode(text: str) -> bytes:
-    """Bytes that were not UTF-8 come out as they went in."""
-    return text.encode("utf-8", "surrogateescape" if _is_escaped(text) else "replace")
-
-
-def _is_escaped(text: str) -> bool:
-    try:
-        text.encode("utf-8", "surrogateescape")
-    except UnicodeEncodeError:
-        return False
-    return True
+def encode(text: str) -> bytes:
+    """Text as UTF-8, with ``?`` for what was not UTF-8 when it became text."""
+    return text.encode("utf-8", "replace")
 
 
 def one_line(path: bytes) -> str:
     """A path inside a line: no control character of it reaches the terminal."""
     text = path.decode("utf-8", "surrogateescape")
-    return (
-        text if text.isprintable() else "".join(c if c.isprintable() or c > "\ud7ff" else ascii(c)[1:-1] for c in text)
-    )
+    return text if text.isprintable() else "".join(_printable(c) for c in text)
+
+
+def _printable(character: str) -> str:
+    if "\ud800" <= character <= "\udfff":
+        return "?"
+    return character if character.isprintable() or character > "\udfff" else ascii(character)[1:-1]
 
 
 _CONTROL = dict.fromkeys((*range(0x20), *range(0x7F, 0xA0)), "?")
 
 
 def printable(text: str) -> str:
-    """Text of an archive for a person: control characters, which could steer a terminal, become ``?``."""
-    return text.translate(_CONTROL)
+    """Text of an archive for a person: control characters, which could steer a terminal, and what is not UTF-8 become
+    ``?``.
+    """
+    text = text.translate(_CONTROL)
+    return text if text.isascii() else encode(text).decode()
 
 
 def cells(text: str) -> int:
