@@ -17,7 +17,7 @@ from bork.operations import create, extract, info
 from bork.operations import list as listing
 from bork.operations.access import LocalStores
 from bork.operations.committing import MIB, PACK_SIZE_MAX, PACK_SIZE_MIN, choose_pack_size
-from bork.operations.create import CLOCK_TICK_NS, PathList, StdinSource, choose_previous
+from bork.operations.create import CLOCK_TICK_NS, PathList, Root, StdinSource, choose_previous
 from bork.operations.events import ArchiveProgress, PercentProgress
 from bork.operations.extract import ExtractOptions
 from bork.operations.heads import load_heads
@@ -345,6 +345,53 @@ def test_a_list_of_paths_with_another_delimiter_is_not_taken_for_one_path(scene:
     (tmp_path / "paths").write_bytes(b"a\0b\0")
     with open(tmp_path / "paths", "rb") as paths, pytest.raises(CommandError, match="--paths-delimiter"):
         scene.create("monday", path_list=PathList(paths.fileno(), b"\n"))
+    assert scene.names() == []
+
+
+def test_a_root_stored_inside_another_one_takes_the_place_of_what_is_there(scene: Scene, tmp_path: Path) -> None:
+    """So a snapshot of / and one of /home make one archive."""
+    for path in ("root/etc", "root/home/hidden", "root/usr", "home/ann", "deep/x"):
+        (tmp_path / path).mkdir(parents=True)
+        (tmp_path / path / "file").write_bytes(path.encode())
+    roots = {"root": b".", "home": b"home", "deep": b"opt/deep", "home/ann": b"home/ann", "missing": b"etc"}
+    scene.init()
+    for name in ("monday", "tuesday"):  # the second one compares with the first
+        events = Recorder()
+        scene.create(
+            name,
+            events=events,
+            roots=tuple(Root(os.fsencode(tmp_path / source), stored) for source, stored in roots.items()),
+        )
+        assert [(kind, path) for kind, path, _ in events.problems] == [("not_found", os.fsencode(tmp_path / "missing"))]
+        assert scene.restore(name) == {
+            "etc": None,
+            "etc/file": b"root/etc",
+            "usr": None,
+            "usr/file": b"root/usr",
+            "home": None,
+            "home/ann": None,
+            "home/ann/file": b"home/ann",
+            "opt": None,
+            "opt/deep": None,
+            "opt/deep/x": None,
+            "opt/deep/x/file": b"deep/x",
+        }
+
+
+def test_stdin_has_its_place_among_the_files_of_a_root(scene: Scene, source: Path) -> None:
+    scene.init()
+    (source.parent / "content").write_bytes(b"from stdin")
+    for name, stored in (("new", b"source/folder/new"), ("old", b"source/small"), ("last", b"source/zz")):
+        with open(source.parent / "content", "rb") as content:
+            scene.create(name, source, stdin=StdinSource(content.fileno(), stored, b"u", b"g", 0o600))
+        assert scene.restore(name) == expected(source) | {stored.decode(): b"from stdin"}
+
+
+def test_two_roots_for_one_place_are_refused(scene: Scene, source: Path) -> None:
+    scene.init()
+    roots = tuple(Root(os.fsencode(source / name), b".") for name in ("folder", "empty"))
+    with pytest.raises(CommandError, match=r"empty would both be stored as \.$"):
+        scene.create("monday", roots=roots)
     assert scene.names() == []
 
 

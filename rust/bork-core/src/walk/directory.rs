@@ -118,6 +118,11 @@ impl Names {
         Some((name_at(&self.arena, start), kind))
     }
 
+    /// The same without a step.
+    pub fn peek(&self) -> Option<&CStr> {
+        self.starts.get(self.next).map(|(start, _)| name_at(&self.arena, *start))
+    }
+
     /// Whether a name is there.
     pub fn contains(&self, name: &[u8]) -> bool {
         self.starts.binary_search_by(|(start, _)| name_at(&self.arena, *start).to_bytes().cmp(name)).is_ok()

@@ -24,17 +24,34 @@ pub enum RootKind {
     Stdin,
 }
 
-/// Two roots claim the same place in the archive with different sources.
+/// Roots that no archive can hold side by side.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("{} and {} would both be stored as {}", .0.escape_ascii(), .1.escape_ascii(), .2.escape_ascii())]
-pub struct RootError(Vec<u8>, Vec<u8>, Vec<u8>);
+pub enum RootError {
+    /// Two of them claim the same place in the archive with different sources.
+    #[error("{} and {} would both be stored as {}", shown(.0), shown(.1), shown(.2))]
+    SamePlace(Vec<u8>, Vec<u8>, Vec<u8>),
+    /// One has its place below the content of a descriptor.
+    #[error("{} would be stored below {}, which is a file", shown(.0), shown(.1))]
+    BelowFile(Vec<u8>, Vec<u8>),
+}
+
+fn shown(path: &[u8]) -> String {
+    if path.is_empty() { ".".into() } else { path.escape_ascii().to_string() }
+}
 
 /// Sorts roots into tree order. Those that lie inside another one (same place on disk and in the archive) come second:
-/// the walk of the outer one finds them.
+/// the walk of the outer one finds them. One whose place lies inside another one only in the archive stays among the
+/// first: it takes the place of what the outer one has there.
 pub fn sort_roots(mut roots: Vec<Root>) -> Result<(Vec<Root>, Vec<Root>), RootError> {
     roots.sort_by(|a, b| compare(&a.stored, &b.stored));
     let (mut kept, mut inner): (Vec<Root>, Vec<Root>) = (Vec::new(), Vec::new());
     for root in roots {
+        if let Some(file) = kept.last().filter(|last| last.kind == RootKind::Stdin && root.stored != last.stored)
+            && below(&file.stored, &root.stored).is_some()
+        {
+            return Err(RootError::BelowFile(root.source, file.stored.clone()));
+        }
+        // The innermost one: it is the last in tree order.
         let covering = kept.iter().rev().find(|outer| {
             below(&outer.stored, &root.stored).is_some_and(|rest| outer.kind == RootKind::Tree || rest.is_empty())
         });
@@ -42,11 +59,16 @@ pub fn sort_roots(mut roots: Vec<Root>) -> Result<(Vec<Root>, Vec<Root>), RootEr
             kept.push(root);
             continue;
         };
-        if below(&outer.stored, &root.stored) != below_source(&outer.source, &root.source) {
-            return Err(RootError(outer.source.clone(), root.source, root.stored));
-        }
-        if outer.stored != root.stored {
-            inner.push(root);
+        let is_found = ![outer.kind, root.kind].contains(&RootKind::Stdin)
+            && below(&outer.stored, &root.stored) == below_source(&outer.source, &root.source);
+        let claimed = [Some(outer), inner.last()].into_iter().flatten().find(|other| other.stored == root.stored);
+        match claimed {
+            Some(other) if !is_found => {
+                return Err(RootError::SamePlace(other.source.clone(), root.source, root.stored));
+            }
+            Some(_) => {}
+            None if is_found => inner.push(root),
+            None => kept.push(root),
         }
     }
     Ok((kept, inner))
@@ -62,7 +84,7 @@ fn below_source<'a>(outer: &[u8], inner: &'a [u8]) -> Option<&'a [u8]> {
 }
 
 /// What `inner` adds to `outer`, if it is the same path or one below it.
-fn below<'a>(outer: &[u8], inner: &'a [u8]) -> Option<&'a [u8]> {
+pub(super) fn below<'a>(outer: &[u8], inner: &'a [u8]) -> Option<&'a [u8]> {
     let trim = |path: &'a [u8]| path.strip_suffix(b"/").unwrap_or(path);
     let outer = outer.strip_suffix(b"/").unwrap_or(outer);
     let inner = trim(inner);
@@ -101,6 +123,33 @@ mod tests {
     #[test]
     fn two_sources_for_one_place_are_refused() {
         assert!(sort_roots(vec![root("/a/./x", "x"), root("/b/./x", "x")]).is_err());
-        assert!(sort_roots(vec![root("/a/./x", "x"), root("/b/./x/y", "x/y")]).is_err());
+        let same = [root("/a", "x"), root("/a/y", "x/y"), root("/b", "x/y")];
+        for order in [[0, 1, 2], [2, 1, 0]] {
+            assert!(sort_roots(order.map(|at| same[at].clone()).to_vec()).is_err());
+        }
+    }
+
+    #[test]
+    fn the_root_of_the_archive_has_a_name_in_messages() {
+        let error = sort_roots(vec![root("/a", ""), root("/b", "")]).expect_err("refused");
+        assert_eq!(error.to_string(), "/a and /b would both be stored as .");
+    }
+
+    #[test]
+    fn a_root_that_is_only_stored_inside_another_one_is_walked_in_its_place() {
+        let roots = vec![root("/snap/home", "home"), root("/snap/home/a", "home/a"), root("/snap/root", "")];
+        let more = vec![root("/snap/root/home/b", "home/b"), root("/snap/root/etc", "etc")];
+        let (sorted, inner) = sort_roots([roots, more].concat()).expect("no conflict");
+        assert_eq!(sorted, [root("/snap/root", ""), root("/snap/home", "home"), root("/snap/root/home/b", "home/b")]);
+        assert_eq!(inner, [root("/snap/root/etc", "etc"), root("/snap/home/a", "home/a")]);
+    }
+
+    #[test]
+    fn stdin_is_no_file_of_the_machine() {
+        let stdin = |stored: &str| Root { kind: RootKind::Stdin, ..root("-", stored) };
+        assert_eq!(sort_roots(vec![root(".", ""), stdin("-")]), Ok((vec![root(".", ""), stdin("-")], vec![])));
+        assert!(sort_roots(vec![root("-", "-"), stdin("-")]).is_err());
+        let error = sort_roots(vec![root("s/x/y", "s/x/y"), stdin("s/x"), root("s", "s")]).expect_err("refused");
+        assert_eq!(error.to_string(), "s/x/y would be stored below s/x, which is a file");
     }
 }

@@ -4,15 +4,16 @@ use super::directory::{Dir, NameKind, Names};
 use super::filesystem::{FileSystems, MetFileSystem, describe};
 use super::join::{Body, Join};
 use super::pseudo::{is_pseudo, is_remote_pseudo};
-use super::roots::{Root, RootKind};
+use super::roots::{Root, RootKind, below};
 use crate::fence;
 use crate::pattern::{Decision, Matcher};
 use crate::problem::{Problem, ProblemKind};
 use crate::seam::Previous;
-use crate::stat::{stat_at, stat_fd};
+use crate::stat::{Stat, stat_at, stat_fd};
 use bork_format::item::TYPE_DIRECTORY;
-use bork_format::node::check_path;
+use bork_format::node::{check_path, compare};
 use rustix::fs::{CWD, Mode, OFlags, openat};
+use std::cmp::Ordering;
 use std::collections::BTreeMap;
 use std::ffi::{CStr, CString};
 use std::io;
@@ -99,8 +100,28 @@ struct Frame {
     dir: Arc<Dir>,
     names: Names,
     device: u64,
+    /// That of the root in which it lies.
+    root_device: u64,
     /// A pattern left the directory itself out, but asked to look inside.
     excluded: bool,
+}
+
+/// What is above an entry.
+struct Above {
+    /// Device of its directory; `None` for an entry that the user named.
+    device: Option<u64>,
+    /// See [`Frame`].
+    excluded: bool,
+}
+
+/// A root that is not there, in the directory where it should be.
+struct Absent(Option<Dir>, CString, Problem);
+
+impl Absent {
+    fn report(self, unit: &mut Unit) {
+        let Absent(Some(dir), name, problem) = self else { return };
+        unit.push(&Arc::new(dir), &name, EntryKind::Failed(problem), None);
+    }
 }
 
 /// Walks roots in tree order.
@@ -127,13 +148,20 @@ impl<P: Previous> Walker<P> {
     pub fn next_unit(&mut self) -> Option<Unit> {
         let mut unit = Unit { sequence: self.sequence, ..Unit::default() };
         while unit.entries.len() < UNIT_ENTRIES_MAX {
+            if let Some(order) = self.next_is_root() {
+                let depth = self.frames.len() - 1;
+                let is_there = self.start_next_root(&mut unit);
+                if order == Ordering::Equal && is_there {
+                    self.frames[depth].names.advance();
+                }
+                continue;
+            }
             let Some(frame) = self.frames.last_mut() else {
-                match self.roots.next() {
-                    Some(root) => self.start_root(&root, &mut unit),
-                    None => match self.inner.pop_first() {
-                        Some((_, root)) => self.miss(&root, &mut unit),
-                        None => break,
-                    },
+                if self.roots.as_slice().is_empty() {
+                    let Some((_, root)) = self.inner.pop_first() else { break };
+                    self.miss(&root, &mut unit);
+                } else {
+                    self.start_next_root(&mut unit);
                 }
                 continue;
             };
@@ -142,49 +170,78 @@ impl<P: Previous> Walker<P> {
                 continue;
             };
             let (dir, name) = (Arc::clone(&frame.dir), CString::from(name));
-            let (device, excluded) = (frame.device, frame.excluded);
-            self.visit(&dir, &name, kind, device, excluded, &mut unit);
+            self.root_device = frame.root_device;
+            let above = Above { device: Some(frame.device), excluded: frame.excluded };
+            self.visit(&dir, &name, kind, &above, &mut unit);
         }
         self.sequence += 1;
         (!unit.entries.is_empty()).then_some(unit)
     }
 
-    fn start_root(&mut self, root: &Root, unit: &mut Unit) {
+    /// Whether the next root has its place inside the one that is walked, and before the next name (`Less`) or instead
+    /// of it (`Equal`).
+    fn next_is_root(&self) -> Option<Ordering> {
+        let root = self.roots.as_slice().first()?;
+        below(&self.frames.first()?.dir.path, &root.stored)?;
+        let frame = self.frames.last()?;
+        let next = frame.dir.stored(frame.names.peek()?.to_bytes());
+        Some(compare(&root.stored, &next)).filter(|order| order.is_le())
+    }
+
+    /// Whether it is there.
+    fn start_next_root(&mut self, unit: &mut Unit) -> bool {
+        let Some(root) = self.roots.next() else { return false };
         if root.kind == RootKind::Stdin {
-            return start_stdin(root, unit);
+            start_stdin(&root, unit);
+            return true;
         }
-        let (parent, name) = split(&root.source);
-        let (parent, name) = if root.stored.is_empty() { (&root.source[..], &b""[..]) } else { (parent, name) };
-        let stored_parent = if root.stored.is_empty() { &b""[..] } else { split_stored(&root.stored) };
-        let opened = self.open_parent(parent);
-        let shown_parent = if parent == b"." { Vec::new() } else { parent.to_vec() };
-        // A parent that cannot be opened is reported at the root's own path, through an entry without a place.
-        let (mut dir, failure) = match opened {
-            Ok(fd) => (Dir::new(fd, stored_parent.to_vec(), shown_parent, None), None),
-            Err(error) => {
-                let Ok(here) = openat(CWD, c".", OFlags::PATH | OFlags::CLOEXEC, Mode::empty()) else { return };
-                let dir = Dir::new(here, stored_parent.to_vec(), shown_parent, None);
-                (dir, Some(Problem::from_io("open", error)))
+        let (mut dir, name, stat) = match self.find(&root) {
+            Ok(found) => found,
+            Err(absent) => {
+                absent.report(unit);
+                return false;
             }
         };
-        let Ok(name) = CString::new(name) else { return };
-        let stat = if name.is_empty() { stat_fd(dir.fd()) } else { stat_at(dir.fd(), &name) };
-        let failure = failure.or_else(|| stat.as_ref().err().map(|error| Problem::of_io("stat", error)));
-        if let Some(problem) = failure {
-            unit.push(&Arc::new(dir), &name, EntryKind::Failed(problem), None);
-            return;
-        }
-        let (device, is_directory) =
-            stat.map_or((0, false), |stat| (stat.device, stat.mode & 0o170_000 == TYPE_DIRECTORY));
-        self.root_device = device;
+        self.root_device = stat.device;
+        let is_directory = stat.mode & 0o170_000 == TYPE_DIRECTORY;
         if !is_directory {
-            dir.class = self.classify(&dir, device, unit);
+            dir.class = self.classify(&dir, stat.device, unit);
         }
         let dir = Arc::new(dir);
         let kind = if is_directory { NameKind::Directory } else { NameKind::Other };
-        self.visit(&dir, &name, kind, device, false, unit);
+        let depth = self.frames.len();
+        self.visit(&dir, &name, kind, &Above { device: None, excluded: false }, unit);
         if root.kind == RootKind::Entry {
-            self.frames.clear();
+            self.frames.truncate(depth);
+        }
+        true
+    }
+
+    /// The directory that holds a root, the name of the root in it (empty for a root that is its own directory), and
+    /// what it is.
+    fn find(&self, root: &Root) -> Result<(Dir, CString, Stat), Absent> {
+        let (parent, name) = split(&root.source);
+        let (parent, name) = if root.stored.is_empty() { (&root.source[..], &b""[..]) } else { (parent, name) };
+        let stored_parent = if root.stored.is_empty() { &b""[..] } else { split_stored(&root.stored) };
+        let shown_parent = if parent == b"." { Vec::new() } else { parent.to_vec() };
+        let name = match CString::new(name) {
+            Ok(name) => name,
+            Err(error) => return Err(Absent(None, CString::default(), Problem::from_io("open", error))),
+        };
+        let dir = |fd| Dir::new(fd, stored_parent.to_vec(), shown_parent, None);
+        let fd = match self.open_parent(parent) {
+            Ok(fd) => fd,
+            // Reported at the root's own path, through an entry without a place.
+            Err(error) => {
+                let here = openat(CWD, c".", OFlags::PATH | OFlags::CLOEXEC, Mode::empty());
+                return Err(Absent(here.ok().map(dir), name, Problem::from_io("open", error)));
+            }
+        };
+        let dir = dir(fd);
+        let stat = if name.is_empty() { stat_fd(dir.fd()) } else { stat_at(dir.fd(), &name) };
+        match stat {
+            Ok(stat) => Ok((dir, name, stat)),
+            Err(error) => Err(Absent(Some(dir), name, Problem::of_io("stat", &error))),
         }
     }
 
@@ -208,24 +265,19 @@ impl<P: Previous> Walker<P> {
     }
 
     /// An inner root that the walk did not come to: reported if it is not there, else a pattern left it out.
-    fn miss(&mut self, root: &Root, unit: &mut Unit) {
-        let (parent, name) = split(&root.source);
-        let is_there = self.open_parent(parent).is_ok_and(|parent| {
-            let name = if name.is_empty() { b"." } else { name };
-            rustix::fs::statat(&parent, name, rustix::fs::AtFlags::SYMLINK_NOFOLLOW).is_ok()
-        });
-        if !is_there {
-            self.start_root(root, unit);
+    fn miss(&self, root: &Root, unit: &mut Unit) {
+        if let Err(absent) = self.find(root) {
+            absent.report(unit);
         }
     }
 
-    fn visit(&mut self, dir: &Arc<Dir>, name: &CStr, kind: NameKind, device: u64, excluded: bool, unit: &mut Unit) {
+    fn visit(&mut self, dir: &Arc<Dir>, name: &CStr, kind: NameKind, above: &Above, unit: &mut Unit) {
         let hidden_directory = kind == NameKind::Unknown
             && stat_at(dir.fd(), name).is_ok_and(|stat| stat.mode & 0o170_000 == TYPE_DIRECTORY);
         let kind = if hidden_directory { NameKind::Directory } else { kind };
         let decision = self.decide(dir, name);
         let is_excluded = match decision {
-            Decision::Default => excluded,
+            Decision::Default => above.excluded,
             Decision::Include => false,
             Decision::Exclude | Decision::ExcludeNoRecurse => true,
         };
@@ -237,7 +289,8 @@ impl<P: Previous> Walker<P> {
             return;
         }
         if kind == NameKind::Directory && decision != Decision::ExcludeNoRecurse {
-            self.enter(dir, name, stored, if is_named { None } else { Some(device) }, is_excluded, unit);
+            let device = if is_named { None } else { above.device };
+            self.enter(dir, name, stored, device, is_excluded, unit);
         } else if is_excluded {
             unit.push(dir, name, EntryKind::Excluded, None);
         } else {
@@ -264,7 +317,7 @@ impl<P: Previous> Walker<P> {
         excluded: bool,
         unit: &mut Unit,
     ) {
-        let is_root = self.frames.is_empty() || device.is_none();
+        let is_root = device.is_none();
         let opened = Dir::open_at(dir.fd(), if name.is_empty() { c"." } else { name }).and_then(|fd| {
             // The root of relative paths has no name in front of theirs.
             let shown = if name.is_empty() { dir.source.clone() } else { dir.shown(name.to_bytes()) };
@@ -313,7 +366,8 @@ impl<P: Previous> Walker<P> {
             let previous = self.previous.find(&child.path);
             unit.push(dir, name, EntryKind::Directory(Arc::clone(&child)), previous);
         }
-        self.frames.push(Frame { dir: child, names, device: child_device, excluded });
+        let root_device = self.root_device;
+        self.frames.push(Frame { dir: child, names, device: child_device, root_device, excluded });
     }
 
     /// A directory that cannot be opened still is an item (its metadata can be read); its content is a problem.
