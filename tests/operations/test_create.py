@@ -348,6 +348,30 @@ def test_a_list_of_paths_with_another_delimiter_is_not_taken_for_one_path(scene:
     assert scene.names() == []
 
 
+def test_a_directory_of_which_only_the_tag_is_kept_is_listed_as_left_out(scene: Scene, source: Path) -> None:
+    scene.init()
+    (source / "folder" / ".nobackup").touch()
+    wanted = options("monday", source / "folder", source / "empty")._replace(
+        exclude_if_present=(b".nobackup",), keep_exclude_tags=True, lines=ItemLines()
+    )
+    for dry_run, directory, file in ((True, "-", "-"), (False, "d", "A")):
+        events = Recorder()
+        create.run(scene.access(), wanted._replace(dry_run=dry_run), events)
+        lines = [f"{directory} empty", "x folder", f"{file} folder/.nobackup"]
+        assert [line.replace(f"{source}/", "") for line in events.shown.decode().splitlines()] == lines
+    assert scene.restore("monday") == {"empty": None, "folder": None, "folder/.nobackup": b""}
+
+
+def test_extract_lists_paths_as_it_writes_them(scene: Scene, source: Path, tmp_path: Path) -> None:
+    scene.init()
+    scene.create("monday", source)
+    (tmp_path / "target").mkdir()
+    events = Recorder()
+    wanted = ExtractOptions(target=str(tmp_path / "target"), strip_components=2, lines=ItemLines())
+    extract.run(scene.access(), ArchiveName("monday"), wanted, events)
+    assert events.shown == b"deep\ndeep/random\nsame\n"
+
+
 def test_a_root_stored_inside_another_one_takes_the_place_of_what_is_there(scene: Scene, tmp_path: Path) -> None:
     """So a snapshot of / and one of /home make one archive."""
     for path in ("root/etc", "root/home/hidden", "root/usr", "home/ann", "deep/x"):

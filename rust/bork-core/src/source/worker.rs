@@ -136,6 +136,10 @@ impl<'a, S: ChunkSink> Worker<'a, S> {
             EntryKind::Stdin => self.stdin(subject, out)?,
             EntryKind::Other(kind) => self.look(subject, *kind, out)?,
         };
+        let status = match &subject.entry.kind {
+            EntryKind::Directory(dir) if dir.is_tagged && status != b'E' => b'x',
+            _ => status,
+        };
         let link = out.links.get(links).copied();
         if status != 0 && self.shared.options.lines.is_some() {
             out.statuses.push(Status { letter: status, path: subject.shown(), link });

@@ -28,12 +28,14 @@ pub struct Dir {
     pub source: Vec<u8>,
     /// Which file system of [`super::FileSystems`] it lies on.
     pub class: Option<u8>,
+    /// It is kept, but of its content only the tags that say so: lists show it as left out.
+    pub is_tagged: bool,
 }
 
 impl Dir {
     /// Wraps an open directory.
     pub fn new(fd: OwnedFd, path: Vec<u8>, source: Vec<u8>, class: Option<u8>) -> Self {
-        Dir { fd, path, source, class }
+        Dir { fd, path, source, class, is_tagged: false }
     }
 
     /// Opens `name` in `parent`, not following a symbolic link. Access times are not touched where permitted.

@@ -337,7 +337,6 @@ impl<P: Previous> Walker<P> {
         if is_root || other_device {
             child.class = self.classify(&child, child_device, unit);
         }
-        let child = Arc::new(child);
         let stays_empty = !is_root
             && other_device
             && ((self.options.one_file_system && child_device != self.root_device) || is_pseudo(child.fd()));
@@ -359,7 +358,9 @@ impl<P: Previous> Walker<P> {
                 return;
             }
             names.retain(|name| tags.iter().any(|tag| tag == name));
+            child.is_tagged = true;
         }
+        let child = Arc::new(child);
         if excluded {
             unit.push(dir, name, EntryKind::Excluded, None);
         } else {

@@ -111,7 +111,7 @@ impl Extract {
     fn item(&mut self, full_path: &[u8], item: Item) -> Result<(), Stop> {
         let Some(path) = strip(full_path, self.reading.plan.strip_components) else { return Ok(()) };
         self.reading.items.fetch_add(1, Ordering::Relaxed);
-        self.lines.note(&self.reading, full_path)?;
+        self.lines.note(&self.reading, path)?;
         if let Err(problem) = self.restore(path, full_path, item)? {
             self.reading.port.problem(full_path, problem)?;
         }
