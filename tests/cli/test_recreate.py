@@ -86,6 +86,14 @@ def test_what_makes_no_sense_is_refused(run: Run, recreate: Recorder, words: str
     assert recreate.calls == []
 
 
+@pytest.mark.parametrize("name", ["", "b/c", "b::c"])
+def test_a_target_that_is_no_name_of_an_archive_replaces_nothing(run: Run, recreate: Recorder, name: str) -> None:
+    said = run("recreate", "--target", name, "/r::a", "home")
+    assert said.code == 2
+    assert said.err.startswith(f'bork recreate: error: argument --target: Invalid archive name: "{name}". ')
+    assert recreate.calls == []
+
+
 def test_nothing_to_do_is_an_error_for_one_archive_and_none_for_a_repository(run: Run, recreate: Recorder) -> None:
     recreate.outcome = SimpleNamespace(archives=(archive("skipped"),), totals=TOTALS)
     nothing = "Nothing to do. Archive was not processed."

@@ -141,6 +141,13 @@ def test_a_command_line_that_cannot_be_is_refused_in_one_line(run: Run, words: s
     assert said.err.count("\n") == 1
 
 
+@pytest.mark.parametrize(("command", "metavar"), [("rename", "NEWNAME"), ("diff", "ARCHIVE2")])
+def test_an_empty_name_of_an_archive_is_refused(run: Run, command: str, metavar: str) -> None:
+    said = run(command, "/r::a", "")
+    assert said.code == 2
+    assert said.err.startswith(f'bork {command}: error: argument {metavar}: Invalid archive name: "".')
+
+
 def test_an_empty_prefix_is_not_everything_and_an_empty_glob_is_not_the_repository(run: Run) -> None:
     said = run("delete", "--prefix", "", "/nowhere")
     assert "An empty --prefix would delete every archive." in said.err

@@ -6,6 +6,7 @@ import os
 from typing import TYPE_CHECKING, Any, cast
 
 from bork.cli import report, values
+from bork.cli.location import is_archive_name
 from bork.cli.options import TAGS, Command, Group, Option, Positional, exclusion_group
 from bork.cli.output.console import STATS
 from bork.cli.patterns import path_arguments
@@ -154,6 +155,14 @@ def _tell(invocation: Invocation, access: Access, archive: Recreated, outcome: R
         console.log_lines(report.created(access.path, shown, totals, iec=console.iec), name=STATS)
 
 
+def _target(invocation: Invocation) -> str | None:
+    """The name of a new archive. An empty one is refused: without a name the old archive would be replaced."""
+    target = invocation.expanded("target")
+    if target is not None and not is_archive_name(target):
+        invocation.fail(f'argument --target: Invalid archive name: "{target}"')
+    return target
+
+
 def _options(invocation: Invocation) -> RecreateOptions:
     # Late: with the engine, see run.
     from bork.operations.create import DEFAULT_CHUNKER, Compression
@@ -161,7 +170,7 @@ def _options(invocation: Invocation) -> RecreateOptions:
     from bork.operations.selection import ArchiveName
 
     given = invocation.values
-    target, now = invocation.expanded("target"), cast("datetime | None", given.get("timestamp"))
+    target, now = _target(invocation), cast("datetime | None", given.get("timestamp"))
     chunker = cast("Chunker | tuple[()] | None", given.get("chunker_params"))
     return RecreateOptions(
         patterns=tuple(invocation.rules.patterns),
@@ -169,7 +178,7 @@ def _options(invocation: Invocation) -> RecreateOptions:
         exclude_caches=given.flag("exclude_caches"),
         exclude_if_present=tuple(os.fsencode(tag) for tag in given.texts("exclude_if_present")),
         keep_exclude_tags=given.flag("keep_exclude_tags"),
-        target=ArchiveName(target) if target else None,
+        target=None if target is None else ArchiveName(target),
         comment=invocation.expanded("comment"),
         timestamp_ns=None if now is None else int(now.timestamp()) * 1_000_000_000,
         recompress=cast("Literal['never', 'if-different', 'always']", given.text("recompress")),
