@@ -390,6 +390,25 @@ def test_items_go_to_stdout(run: Run, items: Recorder) -> None:
     assert not options.json_lines
 
 
+@pytest.mark.parametrize(
+    ("command", "operation", "words"),
+    [
+        ("list", "list.items", ("/r::a",)),
+        ("extract", "extract.run", ("/r::a",)),
+        ("export-tar", "export_tar.run", ("/r::a", "-")),
+        ("diff", "diff.run", ("/r::a", "b")),
+        ("recreate", "recreate.run", ("/r",)),
+    ],
+)
+def test_roots_of_patterns_are_paths_in_every_archive(
+    run: Run, native: None, monkeypatch: pytest.MonkeyPatch, command: str, operation: str, words: tuple[str, ...]
+) -> None:
+    recorder = Recorder(SimpleNamespace(archives=(), totals=TOTALS), [("data", b"")] if command == "export-tar" else [])
+    monkeypatch.setattr(f"bork.operations.{operation}", recorder)
+    assert run(command, "--pattern", "R etc", *words, "home").code == 0
+    assert [tuple(path) for path in recorder.options().paths] == [("pp", b"etc"), ("pp", b"home")]
+
+
 def test_a_path_that_matches_nothing_is_an_empty_list(run: Run, items: Recorder) -> None:
     """Programs search many archives so; only extract reports it."""
     items.events = [("problem", "never_matched", b"nomatch", "")]

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bork.cli.patterns import STYLES, Rules, path_arguments, split_style
+from bork.cli.patterns import STYLES, Rules, split_style
 from bork.errors import PatternInvalid
 
 Triple = tuple[str, str, bytes]
@@ -133,11 +133,18 @@ def test_bytes_that_are_no_text_survive_a_pattern_file(tmp_path: Path) -> None:
 
 
 def test_path_arguments_are_path_prefixes_unless_they_say_otherwise() -> None:
-    assert [tuple(one) for one in path_arguments(["/home/user", "sh:**/x", "re:y"])] == [
+    assert [tuple(one) for one in Rules().path_arguments(["/home/user", "sh:**/x", "re:y"])] == [
         ("pp", b"/home/user"),
         ("sh", b"**/x"),
         ("re", b"y"),
     ]
+
+
+def test_a_root_counts_as_a_path_argument() -> None:
+    rules = Rules()
+    rules.add("R /etc")
+    rules.add("R sh:home/*")
+    assert [tuple(one) for one in rules.path_arguments(["srv"])] == [("pp", b"/etc"), ("sh", b"home/*"), ("pp", b"srv")]
 
 
 @given(st.sampled_from(STYLES[:2] + STYLES[3:]), st.text())

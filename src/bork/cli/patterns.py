@@ -43,6 +43,11 @@ class Rules:
         for line in _lines(path):
             style = self._command(line, style)
 
+    def path_arguments(self, texts: list[str]) -> tuple[PathArgument, ...]:
+        """Roots and PATH arguments of list, extract, ...: ``pp:`` where no style is named."""
+        styled = (split_style(text, "pp") for text in self.roots + texts)
+        return tuple(PathArgument(style, os.fsencode(text)) for style, text in styled)
+
     def _command(self, command: str, style: PatternStyle) -> PatternStyle:
         """Take one line; the style for the lines that follow."""
         if not command:
@@ -61,11 +66,6 @@ class Rules:
             named, rest = split_style(value, style)
             self.patterns.append(_pattern(cast("PatternAction", action), named, rest))
         return style
-
-
-def path_arguments(texts: list[str]) -> tuple[PathArgument, ...]:
-    """PATH arguments of list and extract: ``pp:`` where no style is named."""
-    return tuple(PathArgument(style, os.fsencode(text)) for style, text in (split_style(text, "pp") for text in texts))
 
 
 def split_style(text: str, default: PatternStyle) -> tuple[PatternStyle, str]:

@@ -25,7 +25,7 @@ OPTIONS
   --exclude-from FILE        the same, one pattern a line
   --pattern COMMAND          one line as in the file of --patterns-from
   --patterns-from FILE       lines of:
-      R PATH     a root: the same as a PATH argument of create
+      R PATH     a root: the same as a PATH argument, of create and of list, extract, recreate, ...
       P STYLE    the default style of the patterns below this line, until the end of the file
       + PATTERN  include
       - PATTERN  exclude, but look into directories, for there may be something to include

@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING
 from bork.cli import values
 from bork.cli.location import is_archive_name
 from bork.cli.options import NUMERIC_OWNER_DEPRECATED, Command, Option, Positional, exclusion_group
-from bork.cli.patterns import path_arguments
 
 if TYPE_CHECKING:
     from bork.cli.invocation import Invocation
@@ -79,7 +78,7 @@ def run(invocation: Invocation) -> None:
     second = invocation.expanded("archive2") or ""
     if not is_archive_name(second):
         invocation.fail(f'argument ARCHIVE2: Invalid archive name: "{second}"')
-    patterns, paths = tuple(invocation.rules.patterns), path_arguments(invocation.paths())
+    patterns, paths = tuple(invocation.rules.patterns), invocation.rules.path_arguments(invocation.paths())
     access = invocation.access(location)
     from bork.operations import diff  # late: a bad command line is answered without the engine
     from bork.operations.selection import ArchiveName

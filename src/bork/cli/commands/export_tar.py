@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, cast
 
 from bork.cli.options import STRIP_COMPONENTS, Command, Option, Positional, exclusion_group
-from bork.cli.patterns import path_arguments
 from bork.cli.tar_files import FILTERS_HELP, TAR_FILTER, TarOutput, filter_for
 
 if TYPE_CHECKING:
@@ -59,7 +58,7 @@ def run(invocation: Invocation) -> None:
     location = invocation.location()
     assert location.archive is not None
     path = given.text("tarfile")
-    patterns, paths = tuple(invocation.rules.patterns), path_arguments(invocation.paths())
+    patterns, paths = tuple(invocation.rules.patterns), invocation.rules.path_arguments(invocation.paths())
     command = filter_for(given.text("tar_filter"), path, decompress=False)
     access = invocation.access(location)
     from bork.operations import export_tar  # late: a bad command line is answered without the engine

@@ -14,7 +14,6 @@ from bork.cli.options import (
     Positional,
     exclusion_group,
 )
-from bork.cli.patterns import path_arguments
 
 if TYPE_CHECKING:
     from bork.cli.invocation import Invocation
@@ -68,7 +67,7 @@ def run(invocation: Invocation) -> None:
         invocation.fail("--root and --stdout exclude each other")
     location = invocation.location()
     assert location.archive is not None
-    patterns, paths = tuple(invocation.rules.patterns), path_arguments(invocation.paths())
+    patterns, paths = tuple(invocation.rules.patterns), invocation.rules.path_arguments(invocation.paths())
     access = invocation.access(location)
     from bork.operations import extract  # late: a bad command line is answered without the engine
     from bork.operations.selection import ArchiveName, ItemLines

@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING
 from bork.cli import formats
 from bork.cli.archive_values import ArchiveValues
 from bork.cli.options import Command, Option, Positional, archive_filters_group, exclusion_group
-from bork.cli.patterns import path_arguments
 from bork.errors import CommandError
 
 if TYPE_CHECKING:
@@ -80,7 +79,7 @@ def _list_items(invocation: Invocation, location: Location, name: str) -> None:
     given = invocation.values
     json_lines = given.flag("json_lines")
     text = formats.for_items(_format(invocation, formats.ITEMS_SHORT, formats.ITEMS_DEFAULT), json_lines=json_lines)
-    patterns, paths = tuple(invocation.rules.patterns), path_arguments(invocation.paths())
+    patterns, paths = tuple(invocation.rules.patterns), invocation.rules.path_arguments(invocation.paths())
     access = invocation.access(location)
     from bork.operations import list as operation  # late: a bad command line is answered without the engine
     from bork.operations.selection import ArchiveName

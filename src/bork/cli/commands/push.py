@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING
 
 from bork.cli.agent_line import agent_line
 from bork.cli.options import STRIP_COMPONENTS, Command, Option, Positional, exclusion_group
-from bork.cli.patterns import path_arguments
 
 if TYPE_CHECKING:
     from bork.cli.invocation import Invocation
@@ -46,7 +45,7 @@ def run(invocation: Invocation) -> None:
     client = clients.parse([given.text("client")])
     location = invocation.location()
     assert location.archive is not None
-    patterns, paths = tuple(invocation.rules.patterns), path_arguments(invocation.paths())
+    patterns, paths = tuple(invocation.rules.patterns), invocation.rules.path_arguments(invocation.paths())
     access = invocation.access(location)
     from bork.operations import extract  # late: a bad command line is answered without the engine
     from bork.operations.selection import ArchiveName

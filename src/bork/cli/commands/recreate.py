@@ -9,7 +9,6 @@ from bork.cli import report, values
 from bork.cli.location import is_archive_name
 from bork.cli.options import TAGS, Command, Group, Option, Positional, exclusion_group
 from bork.cli.output.console import STATS
-from bork.cli.patterns import path_arguments
 from bork.errors import CommandError
 
 if TYPE_CHECKING:
@@ -174,7 +173,7 @@ def _options(invocation: Invocation) -> RecreateOptions:
     chunker = cast("Chunker | tuple[()] | None", given.get("chunker_params"))
     return RecreateOptions(
         patterns=tuple(invocation.rules.patterns),
-        paths=path_arguments(invocation.paths()),
+        paths=invocation.rules.path_arguments(invocation.paths()),
         exclude_caches=given.flag("exclude_caches"),
         exclude_if_present=tuple(os.fsencode(tag) for tag in given.texts("exclude_if_present")),
         keep_exclude_tags=given.flag("keep_exclude_tags"),
