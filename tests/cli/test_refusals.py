@@ -106,6 +106,11 @@ CREATE = ("create", "/r::a", "p")
             2,
             "bork create: error: --stdin-name 'a/../b': no file of an archive can be called so.",
         ),
+        (
+            "create --exclude-if-present a/b /r::a p",
+            2,
+            "bork create: error: argument --exclude-if-present: not the name",
+        ),
         ("create /r::a - -", 2, "bork create: error: stdin (-) can be read only once."),
         (
             "create --bypass-lock /r::a p",

@@ -194,6 +194,13 @@ def test_a_quota_that_is_too_small_or_none_is_refused(text: str) -> None:
         values.storage_quota(text)
 
 
+@pytest.mark.parametrize("text", ["", ".", "..", "sub/tag", "/tag", "tag/"])
+def test_a_tag_that_no_directory_can_hold_is_refused(text: str) -> None:
+    with pytest.raises(ValueError, match="has no slash"):
+        values.tag_name(text)
+    assert values.tag_name(".nobackup") == ".nobackup"
+
+
 def test_a_quota_of_zero_means_none() -> None:
     assert values.storage_quota("0") == 0
 

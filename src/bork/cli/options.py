@@ -162,6 +162,7 @@ TAGS: tuple[Option, ...] = (
         "exclude_if_present",
         "exclude directories that are tagged by containing a file system object with the given NAME",
         "NAME",
+        values.tag_name,
         repeats=True,
     ),
     Option(

@@ -108,6 +108,13 @@ def path(text: str) -> str:
     return text
 
 
+def tag_name(text: str) -> str:
+    """``--exclude-if-present``: one name in a directory. A walk compares names, so anything else never matches."""
+    if "/" in text or text in ("", ".", ".."):
+        raise ValueError(f"not the name of a file in a directory, which has no slash: {text!r}")
+    return text
+
+
 def repository_id(text: str) -> str:
     if len(text) != 64 or not set(text.lower()) <= set("0123456789abcdef"):
         raise ValueError(f"not the id of a repository, 64 hexadecimal digits: {text!r}")
