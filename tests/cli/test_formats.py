@@ -32,6 +32,12 @@ def test_a_key_that_items_do_not_have_is_refused(text: str) -> None:
         formats.for_items(text)
 
 
+@pytest.mark.parametrize("text", ["{path!r}", "{size!s:>8}"])
+def test_a_conversion_of_an_item_is_refused(text: str) -> None:
+    with pytest.raises(CommandError, match=r"![rs] behind (path|size) works for archives, not for items"):
+        formats.for_items(text)
+
+
 @pytest.mark.parametrize("text", ["{path", "}", "{path:{size}"])
 def test_braces_that_do_not_match_are_refused(text: str) -> None:
     with pytest.raises(CommandError, match="--format"):

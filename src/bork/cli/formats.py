@@ -86,6 +86,15 @@ def require_known(text: str, known: Mapping[str, str]) -> None:
             raise CommandError(f'--format {text}: there is no key {key}, see "bork list --help"')
 
 
+def require_plain(text: str) -> None:
+    """Raises CommandError for ``{path!r}``: the lines of items are not made by Python, which knows how to do that."""
+    from string import Formatter  # late: only where there are formats
+
+    for _, key, _, conversion in Formatter().parse(text):
+        if conversion:
+            raise CommandError(f"--format {text}: !{conversion} behind {key} works for archives, not for items")
+
+
 # ---- archives ----------------------------------------------------------------------------------------------------
 
 
@@ -105,6 +114,7 @@ def for_items(text: str, *, json_lines: bool = False) -> str:
     if json_lines:
         return "".join(f"{{{key}}}" for key in sorted(keys_of(text)) if key in ITEM_KEYS)
     require_known(text, ITEM_KEYS)
+    require_plain(text)
     return text
 
 
