@@ -215,6 +215,16 @@ def test_paths_come_from_stdin(run: Run, create: Recorder) -> None:
     assert tuple(create.options().path_list) == (0, b"\0")
 
 
+def test_a_delimiter_without_a_list_of_paths_does_nothing(run: Run, create: Recorder) -> None:
+    assert run("create", "--paths-delimiter", ",", "/r::a", "p,q").code == 0
+    assert [root.source for root in create.options().roots] == [b"p,q"]
+
+
+def test_the_last_of_several_chunker_params_wins(run: Run, create: Recorder) -> None:
+    run("create", "--chunker-params", "fixed,4096", "--chunker-params", "10,23,16,4095", "/r::a", "p")
+    assert create.options().chunker == ("gear", 10, 23, 16)
+
+
 def test_content_comes_from_a_command_that_must_succeed(
     run: Run, create: Recorder, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -600,6 +610,26 @@ def test_extracted_content_goes_to_stdout_as_it_is(run: Run, native: None, monke
 
     monkeypatch.setattr(operation, "run", Recorder(None, [("data", b"a\r\nb"), ("data", b"\0c")]))
     assert run("extract", "--stdout", "/r::a", "f").out == "a\r\nb\0c"
+
+
+def test_a_dry_run_of_content_for_stdout_writes_nothing(
+    run: Run, native: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from bork.operations import extract as operation
+
+    recorder = Recorder()
+    monkeypatch.setattr(operation, "run", recorder)
+    assert run("extract", "--stdout", "--dry-run", "/r::a").code == 0
+    assert recorder.options().to == "nowhere"
+
+
+def test_a_threshold_that_no_file_reaches_is_taken(run: Run, native: None, monkeypatch: pytest.MonkeyPatch) -> None:
+    from bork.operations import compact as operation
+
+    recorder = Recorder(SimpleNamespace(missing_chunks=(), freed_bytes=0, waiting_bytes=0))
+    monkeypatch.setattr(operation, "run", recorder)
+    assert run("compact", "--threshold", "200", "/r").code == 0
+    assert recorder.options().threshold == 200
 
 
 @pytest.mark.parametrize("modern", ["legacy", "modern"])

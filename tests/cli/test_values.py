@@ -20,6 +20,9 @@ from bork.cli.values import Compression, Fixed, Gear
     [
         ("none", Compression("none")),
         ("lz4", Compression("lz4")),
+        ("lz4,9", Compression("lz4")),
+        ("none,1", Compression("none")),
+        ("auto,lz4,9", Compression("lz4", auto=True)),
         ("zstd", Compression("zstd", 3)),
         ("zstd,1", Compression("zstd", 1)),
         ("zstd,22", Compression("zstd", 22)),
@@ -42,7 +45,7 @@ def test_a_compression_is_understood(text: str, expected: Compression) -> None:
 @pytest.mark.parametrize(
     "text",
     [
-        *("", "foo", "zstd,23", "zstd,0", "zstd,x", "zstd,3,4", "zlib,10", "lzma,-1", "auto", "none,1", "lz4,1"),
+        *("", "foo", "zstd,23", "zstd,0", "zstd,x", "zstd,3,4", "zlib,10", "lzma,-1", "auto"),
         *("auto,obfuscate,1,lz4", "obfuscate,7,lz4", "obfuscate,1", "obfuscate,109,lz4", "obfuscate,124,lz4"),
     ],
 )

@@ -72,7 +72,7 @@ usages = st.lists(st.tuples(st.integers(1, 10**9), st.integers(0, 100)), max_siz
 )
 
 
-@given(usages, st.integers(0, 100))
+@given(usages, st.integers(0, 200))
 def test_packs_are_rewritten_that_are_needed_in_part_and_too_little(usage: list[PackUsage], threshold: int) -> None:
     chosen = plan_rewrite(usage, threshold)
     assert set(chosen) == {pack for pack in usage if 0 < pack.needed < pack.stored and pack.unused_percent >= threshold}

@@ -151,7 +151,6 @@ ARCHIVE = (
         "gear,MIN_EXP,MAX_EXP,AVG_EXP or fixed,BLOCK_SIZE[,HEADER_SIZE] or default",
         "PARAMS",
         values.chunker_params,
-        once=True,
     ),
     Option(
         ("-C", "--compression"),

@@ -74,7 +74,8 @@ The compression of an archive is chosen with -C. What is in the repository alrea
 methods may be mixed; whoever stores a chunk first decides.
 
   none             no compression
-  lz4              very fast, compresses little (default)
+  lz4              very fast, compresses little (default). It has no LEVEL, and neither has none: one that is given
+                   does nothing
   zstd[,LEVEL]     fast, compresses well; LEVEL 1 to 22, default 3
   zlib[,LEVEL]     LEVEL 0 to 9, default 6
   lzma[,LEVEL]     slow, compresses best; LEVEL 0 to 9, default 6

@@ -259,9 +259,7 @@ def compression(text: str) -> Compression:
         if not rest or rest[0] == "obfuscate":
             raise ValueError("bad arguments, auto needs a compression: auto,zstd,3")
         return compression(",".join(rest))._replace(auto=True)
-    if name in ("none", "lz4"):
-        if rest:
-            raise ValueError(f"bad arguments, {name} has no level")
+    if name in ("none", "lz4"):  # they have no level: one that is given does nothing, as in Borg
         return Compression(name)
     if name not in _LEVELS:
         raise ValueError("unsupported compression type")

@@ -40,7 +40,7 @@ ROUND_BYTES = 1 << 30  # of needed chunks that are moved before packs are delete
 
 
 class CompactOptions(NamedTuple):
-    """``threshold``: a pack is rewritten if at least so many percent of it are not needed, 0 to 100."""
+    """``threshold``: a pack is rewritten if at least so many percent of it are not needed; above 100: none is."""
 
     threshold: int = 10
     dry_run: bool = False

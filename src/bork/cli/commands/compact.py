@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING
 from bork.cli import values
 from bork.cli.options import Command, Option, Positional
 from bork.cli.sizes import format_size
-from bork.errors import CommandError
 
 if TYPE_CHECKING:
     from bork.cli.invocation import Invocation
@@ -38,8 +37,6 @@ might still refer to is kept, and given back by a later compact. Alone in the re
 def run(invocation: Invocation) -> None:
     given = invocation.values
     location = invocation.location()
-    if given.number("threshold") > 100:
-        raise CommandError("--threshold is a percentage, 0 to 100")
     access = invocation.access(location)
     from bork.operations import compact  # late: a bad command line is answered without the engine
 

@@ -63,8 +63,6 @@ def _check_combinations(invocation: Invocation) -> None:
         invocation.fail("No command given")
     if not sources and not arguments and not invocation.rules.roots:
         invocation.fail("Need at least one PATH argument")
-    if given.get("paths_delimiter") is not None and not set(sources) & {"--paths-from-stdin", "--paths-from-command"}:
-        invocation.fail("--paths-delimiter needs --paths-from-stdin or --paths-from-command")
     if arguments.count("-") > 1 and not sources:
         invocation.fail("stdin (-) can be read only once")
     if given.flag("content_from_command") or (not sources and "-" in invocation.rules.roots + arguments):

@@ -60,8 +60,6 @@ code 1.""",
 
 def run(invocation: Invocation) -> None:
     given = invocation.values
-    if given.flag("stdout") and given.flag("dry_run"):
-        invocation.fail("--stdout and --dry-run exclude each other")
     root = given.optional("root")
     if root is not None and given.flag("stdout"):
         invocation.fail("--root and --stdout exclude each other")

@@ -95,7 +95,6 @@ _ARCHIVE = (
         "cut content anew: gear,MIN_EXP,MAX_EXP,AVG_EXP or fixed,BLOCK_SIZE[,HEADER_SIZE] or default",
         "PARAMS",
         _chunker,
-        once=True,
     ),
 )
 
