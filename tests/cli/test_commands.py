@@ -668,6 +668,18 @@ def test_check_does_what_it_is_asked_to(
     assert (recorder.options().repository, recorder.options().archives) == (repository, archives)
 
 
+@pytest.mark.parametrize(
+    ("complete", "text"), [(True, ""), (False, "The next check with --max-duration goes on from here.\n")]
+)
+def test_a_check_that_was_not_complete_says_what_comes_next(
+    run: Run, native: None, monkeypatch: pytest.MonkeyPatch, complete: bool, text: str
+) -> None:
+    from bork.operations import check as operation
+
+    monkeypatch.setattr(operation, "run", Recorder(SimpleNamespace(problems=0, complete=complete, repaired=None)))
+    assert run("check", "-v", "--repository-only", "--max-duration", "5", "/r").err == text
+
+
 @pytest.mark.parametrize(("words", "style"), [((), "file"), (("--paper",), "paper"), (("--qr-html",), "qr-html")])
 def test_a_key_is_exported_to_stdout(
     run: Run, native: None, monkeypatch: pytest.MonkeyPatch, words: tuple[str, ...], style: str

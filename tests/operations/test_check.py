@@ -56,6 +56,63 @@ def test_nothing_is_wrong_with_a_sound_repository(filled: Scene, options: CheckO
     assert outcome.complete
 
 
+SOUND = [
+    ("info", "Starting repository check"),
+    ("info", "Finished full repository check, no problems found."),
+    ("info", "Starting archive consistency check..."),
+    ("info", "Archive consistency check complete, no problems found."),
+]
+
+
+def logged(scene: Scene, options: CheckOptions) -> list[tuple[str, str]]:
+    events = Recorder()
+    check.run(scene.access(), options, events)
+    return [(level, message) for level, message in events.logged]
+
+
+def test_each_part_says_at_its_end_that_there_are_no_problems(filled: Scene) -> None:
+    assert logged(filled, EVERYTHING) == SOUND
+    assert logged(filled, BLIND) == SOUND[:2]
+    assert logged(filled, CheckOptions(repository=False)) == SOUND[2:]
+    partial = logged(filled, BLIND._replace(max_duration_s=1000))
+    assert partial[-1] == ("info", "Finished partial repository check, no problems found.")
+
+
+@pytest.mark.parametrize(("collection", "part"), [("packs/", 0), ("indexes/", 0), ("archives/", 1)])
+def test_a_part_that_has_found_something_says_so_as_an_error(filled: Scene, collection: str, part: int) -> None:
+    name = named(filled, collection)[0]
+    flip(filled, name, len(objects(filled)[name]) // 2)
+    bad = (
+        ("error", "Finished full repository check, errors found."),
+        ("error", "Archive consistency check complete, problems found."),
+    )
+    ends = [line for line in logged(filled, CheckOptions()) if line[1].endswith(" found.")]
+    assert ends[part] == bad[part]
+    if part == 1:
+        assert ends[0] == SOUND[1]
+
+
+@pytest.mark.parametrize(
+    ("chosen", "warnings"),
+    [
+        (ArchiveFilter(glob="mon*"), []),
+        (ArchiveFilter(first=2), []),
+        (ArchiveFilter(glob="nope*"), ["--glob-archives nope* does not match any archives"]),
+        (ArchiveFilter(prefix="nope"), ["--glob-archives nope* does not match any archives"]),
+        (ArchiveFilter(last=3), ["--last 3 archives: only found 2 archives"]),
+        (
+            ArchiveFilter(glob="nope*", first=1),
+            ["--glob-archives nope* does not match any archives", "--first 1 archives: only found 0 archives"],
+        ),
+    ],
+)
+def test_who_chooses_archives_that_are_not_there_is_told(
+    filled: Scene, chosen: ArchiveFilter, warnings: list[str]
+) -> None:
+    lines = logged(filled, CheckOptions(filter=chosen))
+    assert [message for level, message in lines if level == "warning"] == warnings
+
+
 def test_an_empty_repository_is_sound(scene: Scene) -> None:
     scene.init()
     assert run(scene)[1] == []

@@ -73,8 +73,9 @@ def run(access: Access, options: CheckOptions, events: EventSink) -> CheckOutcom
 
 
 def _check(access: Access, options: CheckOptions, opened: OpenRepository, counted: CountedProblems) -> CheckOutcome:
-    packs, complete, archives = 0, True, 0
+    packs, complete, archives, of_repository = 0, True, 0, 0
     entries = _wanted(options, opened, counted) if options.archives else []
+    of_heads = counted.total
     loaded = _load(access, opened, counted) if options.archives else None
     if options.repository:
         counted.log("info", "Starting repository check")
@@ -82,14 +83,24 @@ def _check(access: Access, options: CheckOptions, opened: OpenRepository, counte
             _check_blindly(opened, counted)
         _check_keys(opened, counted)
         packs, complete = _check_packs(access, options, opened, loaded, counted)
-        counted.log("info", "Finished " + ("" if complete else "partial ") + "repository check.")
+        of_repository = counted.total - of_heads
+        mode = "partial" if options.max_duration_s else "full"
+        _conclude(counted, f"Finished {mode} repository check", of_repository, "errors")
     elif options.verify_data:
         packs, complete = _check_packs(access, options, opened, loaded, counted)
     if loaded is not None:
         counted.log("info", "Starting archive consistency check...")
         archives = _check_archives(access, entries, opened, loaded, counted)
-        counted.log("info", "Archive consistency check complete.")
+        _conclude(counted, "Archive consistency check complete", counted.total - of_repository, "problems")
     return CheckOutcome(counted.total, packs, archives, complete)
+
+
+def _conclude(counted: CountedProblems, part: str, found: int, what: str) -> None:
+    """The last line of a part, as Borg words it: monitoring looks for it."""
+    if found:
+        counted.log("error", f"{part}, {what} found.")
+    else:
+        counted.log("info", f"{part}, no problems found.")
 
 
 def _repair(access: Access, options: CheckOptions, opened: OpenRepository, events: EventSink) -> CheckOutcome:
@@ -256,7 +267,19 @@ def _wanted(options: CheckOptions, opened: OpenRepository, counted: CountedProbl
     heads = load_heads(opened.repository, opened.keys, sight=opened.sight)
     for damage in heads.damaged:
         counted.problem("damaged", layout.ARCHIVES.encode(), str(damage))
-    return select(heads.entries, options.filter)
+    chosen = select(heads.entries, options.filter)
+    _warn_of_too_few(len(chosen), options.filter, counted)
+    return chosen
+
+
+def _warn_of_too_few(found: int, wanted: ArchiveFilter, counted: CountedProblems) -> None:
+    """A check of nothing finds nothing wrong: who has mistyped a name is told, as by Borg."""
+    glob = wanted.glob if wanted.prefix is None else f"{wanted.prefix}*"
+    if glob is not None and not found:
+        counted.log("warning", f"--glob-archives {glob} does not match any archives")
+    for option, count in (("first", wanted.first), ("last", wanted.last)):
+        if found < count:
+            counted.log("warning", f"--{option} {count} archives: only found {found} archives")
 
 
 class _Cursor:

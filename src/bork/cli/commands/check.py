@@ -94,9 +94,8 @@ def run(invocation: Invocation) -> None:
             else "The next create that still finds the same content heals these files."
         )
         invocation.console.log("error", f"{problems} found in {location.canonical()}. {advice}")
-    else:
-        scope = "" if outcome.complete else " so far, the next check with --max-duration goes on from here"
-        invocation.console.log("info", f"No problems found{scope}.")
+    elif not outcome.complete:
+        invocation.console.log("info", "The next check with --max-duration goes on from here.")
 
 
 def _report(invocation: Invocation, repaired: Repaired) -> None:
