@@ -56,12 +56,19 @@ def test_what_is_not_given_stays_as_it_is(run: Run, recreate: Recorder) -> None:
         ("--recompress -C zstd /r::a", "if-different"),
         ("--recompress always /r::a", "always"),
         ("--recompress=never /r::a", "never"),
+        ("--recompress ::a", "if-different"),
         ("/r::a --recompress", "if-different"),
     ],
 )
 def test_recompress_needs_no_mode(run: Run, recreate: Recorder, words: str, mode: str) -> None:
-    assert run("recreate", *words.split()).code == 0
+    assert run("recreate", *words.split(), BORG_REPO="/r").code == 0
     assert recreate.options().recompress == mode
+
+
+def test_a_mode_that_recompress_does_not_have_is_not_taken_for_a_repository(run: Run, recreate: Recorder) -> None:
+    said = run("recreate", "--recompress", "foo", "/r::a")
+    assert said.code == 2
+    assert "argument --recompress: invalid choice: 'foo' (choose from 'never', 'if-different', 'always')" in said.err
 
 
 def test_default_chunker_params_are_those_of_create(run: Run, recreate: Recorder) -> None:

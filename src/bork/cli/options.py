@@ -24,7 +24,7 @@ class Option(NamedTuple):
     deprecated: str = ""  # the warning for who still uses it
     rule: str = ""  # the method of patterns.Rules that takes the value
     expands: bool = False  # the value may hold placeholders
-    implied: str = ""  # the value if none is given: the next word is one only if it is among the choices
+    implied: str = ""  # the value if none is given: a next word that looks like a location is none
 
     @property
     def takes_value(self) -> bool:

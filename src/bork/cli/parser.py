@@ -214,13 +214,20 @@ class _Parser:
                 self._fail(f"argument {'/'.join(option.flags)}: ignored explicit argument {attached!r}")
             self.values[option.dest] = option.constant
             return
-        if attached is None and option.implied and not (queue and queue[-1] in option.choices):
+        if attached is None and option.implied and not (queue and self._is_choice(queue[-1])):
             attached = option.implied
         if attached is None:
             if not queue or queue[-1] == "--" or self._is_option(queue[-1]):
                 self._fail(f"argument {'/'.join(option.flags)}: expected one argument")
             attached = queue.pop()
         self._store_value(option, attached)
+
+    def _is_choice(self, word: str) -> bool:
+        """Whether a word behind an option with an implied value is meant for it, though it may be none that is known.
+
+        Borg takes every word for one. A slash or a colon makes it a location here.
+        """
+        return word != "--" and not self._is_option(word) and not set(word) & set("/:")
 
     def _store_value(self, option: Option, text: str) -> None:
         if option.rule:
