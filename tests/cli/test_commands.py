@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from bork.archive.head import ArchiveHead, ArchiveStats
+from bork.errors import TarInvalid
 from bork.operations.events import ArchiveProgress, EventSink, PercentProgress
 
 if TYPE_CHECKING:
@@ -630,6 +631,21 @@ def test_a_threshold_that_no_file_reaches_is_taken(run: Run, native: None, monke
     monkeypatch.setattr(operation, "run", recorder)
     assert run("compact", "--threshold", "200", "/r").code == 0
     assert recorder.options().threshold == 200
+
+
+def test_an_import_names_the_filter_that_has_failed(
+    run: Run, native: None, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    def read_all(access: object, options: SimpleNamespace, events: object) -> None:
+        with os.fdopen(os.dup(options.fd), "rb") as file:
+            file.read()
+        raise TarInvalid("x", "it ends too early")
+
+    monkeypatch.setattr("bork.operations.import_tar.run", read_all)
+    (tmp_path / "x").write_bytes(b"")
+    said = run("import-tar", "--tar-filter", "false", "/r::a", str(tmp_path / "x"), BORG_EXIT_CODES="modern")
+    assert (said.code, said.err) == (4, "Command Error: filter false failed, rc=1\n")
+    assert run("import-tar", "/r::a", str(tmp_path / "x")).err.startswith("x cannot be imported: it ends too early")
 
 
 @pytest.mark.parametrize("modern", ["legacy", "modern"])

@@ -79,6 +79,29 @@ def test_a_filter_that_fails_is_an_error(command: str, tmp_path: Path) -> None:
             tar.finish()
 
 
+@pytest.mark.parametrize(("command", "is_blamed"), [("false", True), ("sh -c 'cat; exit 3'", True), ("cat", False)])
+def test_a_stream_that_is_no_tar_file_is_the_fault_of_a_filter_that_failed(
+    command: str, is_blamed: bool, tmp_path: Path
+) -> None:
+    source = tmp_path / "source"
+    source.write_bytes(b"x")
+    with TarInput(str(source), command) as tar, open(tar.descriptor, "rb", closefd=False) as file:
+        file.read()
+        if is_blamed:
+            with pytest.raises(CommandError, match=r"filter .* failed, rc=[13]"):
+                tar.blame_filter()
+        else:
+            tar.blame_filter()
+
+
+def test_a_filter_that_is_still_at_work_has_not_failed(tmp_path: Path) -> None:
+    source = tmp_path / "source"
+    source.write_bytes(b"x" * 1_000_000)
+    with TarInput(str(source), "sh -c 'cat; exit 3'") as tar:
+        assert os.read(tar.descriptor, 10)
+        tar.blame_filter()
+
+
 def test_a_filter_that_ends_early_without_a_failure_is_an_error(tmp_path: Path) -> None:
     with pytest.raises(CommandError, match="ended before its input did"):
         write_through("head -c 1", tmp_path / "x")

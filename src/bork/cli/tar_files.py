@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import select
 import shlex
 import subprocess
 from typing import TYPE_CHECKING, Self
@@ -182,6 +183,17 @@ class TarInput:
             code = self._process.wait()
             if code:
                 raise CommandError(f"filter {self._command} failed, rc={code}")
+
+    def blame_filter(self) -> None:
+        """What was read is no tar stream: if the filter has failed, that is why. Raises CommandError.
+
+        A filter that has not ended its output is still at work; what we do not read any more would make it fail.
+        """
+        if self._process is not None:
+            stream = select.poll()
+            stream.register(self.descriptor, 0)  # only whether the other end is closed, which needs no asking
+            if stream.poll(0):
+                self.finish()
 
     def _close(self) -> None:
         if self._file > 0:

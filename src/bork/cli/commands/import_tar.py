@@ -9,6 +9,7 @@ from bork.cli import created, values
 from bork.cli.create_options import ARCHIVE, OUTCOME
 from bork.cli.options import Command, Group, Option, Positional
 from bork.cli.tar_files import FILTERS_HELP, TAR_FILTER, TarInput, filter_for
+from bork.errors import TarInvalid
 
 if TYPE_CHECKING:
     from datetime import datetime
@@ -63,7 +64,11 @@ def run(invocation: Invocation) -> None:
         options = _options(invocation, location.archive, now, tar)
         from bork.operations import import_tar  # late: a bad command line is answered without the engine
 
-        outcome = import_tar.run(access, options, invocation.sink())
+        try:
+            outcome = import_tar.run(access, options, invocation.sink())
+        except TarInvalid:
+            tar.blame_filter()
+            raise
     created.show(invocation, access, outcome)
 
 
