@@ -150,6 +150,12 @@ def test_an_empty_name_of_an_archive_is_refused(run: Run, command: str, metavar:
     assert said.err.startswith(f'bork {command}: error: argument {metavar}: Invalid archive name: "".')
 
 
+@pytest.mark.parametrize("words", ["create --filter A --filter B /r::a p", "create /r::a p --filter=A --filter=B"])
+def test_a_sentence_ends_with_one_full_stop(run: Run, words: str) -> None:
+    text = 'bork create: error: argument --filter: There can be only one. See "bork create --help".\n'
+    assert run(*words.split()).err == text
+
+
 def test_an_empty_prefix_is_not_everything_and_an_empty_glob_is_not_the_repository(run: Run) -> None:
     said = run("delete", "--prefix", "", "/nowhere")
     assert "An empty --prefix would delete every archive." in said.err

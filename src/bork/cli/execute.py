@@ -77,7 +77,7 @@ class _Run:
             return exit_codes.of_signal(SIGPIPE) if self.console.out.holds_content else exit_codes.SUCCESS
         except BadArguments as error:
             name = f"{self.program} {error.command}".strip()
-            self._report(f'{name}: error: {error}. See "{name} --help".', None)
+            self._report(f'{name}: error: {str(error).removesuffix(".")}. See "{name} --help".', None)
             return exit_codes.ERROR
         except BorkError as error:
             if signals.received:
