@@ -93,6 +93,13 @@ def test_a_short_option_takes_its_value_attached_or_not(words: tuple[str, ...]) 
     assert values_of(LIST, *words, "r").text("prefix") == "x"
 
 
+def test_only_the_long_name_of_a_deprecated_option_is_reported() -> None:
+    assert values_of(LIST, "-P", "x", "r").deprecated == []
+    for words in (("--prefix", "x"), ("--prefix=x",)):
+        warning = 'Warning: "--prefix" has been deprecated. Use "--glob-archives \'yourprefix*\'" (-a) instead.'
+        assert values_of(LIST, *words, "r").deprecated == [warning]
+
+
 def test_the_same_flag_twice_is_no_error() -> None:
     assert values_of(CREATE, "--stats", "r::a", "p", "--stats").flag("stats")
 

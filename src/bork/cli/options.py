@@ -21,7 +21,7 @@ class Option(NamedTuple):
     repeats: bool = False  # every occurrence counts: the value is a list
     once: bool = False  # a second occurrence is an error, not an override
     excludes: str = ""  # dest of the option that contradicts this one
-    deprecated: str = ""  # the warning for who still uses it
+    deprecated: str = ""  # the warning for who still uses it by a long name
     rule: str = ""  # the method of patterns.Rules that takes the value
     expands: bool = False  # the value may hold placeholders
     implied: str = ""  # the value if none is given: a next word that looks like a location is none

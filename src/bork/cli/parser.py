@@ -198,7 +198,7 @@ class _Parser:
         return True
 
     def _store(self, option: Option, name: str, attached: str | None, queue: list[str]) -> None:
-        if option.deprecated:
+        if option.deprecated and name.startswith("--"):  # as Borg, which keeps silent on -P
             self.values.deprecated.append(f'Warning: "{name}" has been deprecated. {option.deprecated}')
         if option.excludes and option.excludes in self.given:
             other = self.given[option.excludes]
