@@ -132,7 +132,8 @@ class Machine(RuleBasedStateMachine):
         if size is None:
             file.unlink(missing_ok=True)
             return
-        file.write_bytes(self._chance.randbytes(size))
+        pattern = self._chance.randbytes(self._chance.choice([2, max(size, 1)]))  # compresses well, or not at all
+        file.write_bytes((pattern * size)[:size])
         while file.stat().st_ctime_ns <= self._newest_change_ns:  # the clock of a file system ticks slowly
             file.touch()
 

@@ -12,6 +12,7 @@ from bork.errors import IntegrityError, LockTimeout, NoSpace
 from bork.operations import check, compact, delete, generations, rename
 from bork.operations.check import CheckOptions
 from bork.operations.compact import CompactOptions, CompactOutcome, PackUsage, plan_rewrite
+from bork.operations.create import Compression
 from bork.operations.delete import DeleteOptions
 from bork.operations.opening import OpenRepository, open_repository
 from bork.operations.selection import ArchiveName
@@ -66,7 +67,7 @@ def somebody(scene: Scene, role: Role) -> Iterator[OpenRepository]:
 
 usages = st.lists(st.tuples(st.integers(1, 10**9), st.integers(0, 100)), max_size=30).map(
     lambda packs: [
-        PackUsage(PackId(at.to_bytes(32, "big")), stored + 100, stored, stored * percent // 100)
+        PackUsage(PackId(at.to_bytes(32, "big")), stored + 100, stored, stored * percent // 100, percent)
         for at, (stored, percent) in enumerate(packs)
     ]
 )
@@ -75,7 +76,8 @@ usages = st.lists(st.tuples(st.integers(1, 10**9), st.integers(0, 100)), max_siz
 @given(usages, st.integers(0, 200))
 def test_packs_are_rewritten_that_are_needed_in_part_and_too_little(usage: list[PackUsage], threshold: int) -> None:
     chosen = plan_rewrite(usage, threshold)
-    assert set(chosen) == {pack for pack in usage if 0 < pack.needed < pack.stored and pack.unused_percent >= threshold}
+    needed = {pack for pack in usage if pack.chunks}
+    assert set(chosen) == {p for p in needed if p.needed < p.stored and p.unused_percent >= threshold}
     unused = [pack.unused_percent for pack in chosen]
     assert unused == sorted(unused, reverse=True)
 
@@ -103,6 +105,29 @@ def test_alone_everything_that_is_not_needed_is_freed_at_once(scene: Scene, tree
     assert is_sound(scene)
     again = run(scene, dry_run=True, threshold=0)
     assert (again.unused_bytes, again.deleted_packs, again.waiting_bytes) == (0, 0, 0)
+
+
+@pytest.mark.parametrize("length", [1, 2, 10, 100])
+@pytest.mark.parametrize(
+    "compression", [Compression("none"), Compression("lz4"), Compression("zstd", 3), Compression("lzma", 6)]
+)
+def test_a_tiny_chunk_is_needed_however_well_what_lies_around_it_is_compressed(
+    scene: Scene, tmp_path: Path, compression: Compression, length: int
+) -> None:
+    """Its share of the stored bytes of its object can be less than one."""
+    for name in ("keep", "old"):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "tiny").write_bytes(b"!" * length)
+    for number in range(40):
+        (tmp_path / "old" / f"own {number}").write_bytes(b"setting = %d\n" % number * 400)
+    scene.init()
+    scene.create("old", tmp_path / "old", compression=compression)
+    scene.create("keep", tmp_path / "keep")
+    remove(scene, "old")
+    assert run(scene, dry_run=True).unused_bytes > 0
+    assert run(scene).freed_bytes > 0
+    assert scene.restore("keep") == expected(tmp_path / "keep")
+    assert is_sound(scene)
 
 
 def test_with_nothing_to_free_no_pack_is_touched(scene: Scene, trees: dict[str, Path]) -> None:

@@ -52,8 +52,10 @@ pub struct Usage {
     pub length: u64,
     /// Stored bytes of its objects.
     pub stored: u64,
-    /// The share of needed chunks in them.
+    /// The share of needed chunks in them, each object's rounded up. How much a compaction gives back: an estimate.
     pub needed: u64,
+    /// Number of needed chunks. Whether anything is needed at all: exact.
+    pub chunks: u64,
 }
 
 impl Marks {
@@ -138,17 +140,20 @@ impl Marked {
     fn add_usage(&self, usage: &mut HashMap<Id, Usage>) {
         let view = self.table.view();
         let layout = view.layout();
+        let mut packs = vec![Usage::default(); layout.packs];
         let mut needed = vec![0u64; layout.objects];
         for at in (0..layout.chunks).filter(|at| self.is_set(*at)) {
             let chunk = view.chunk(at);
             needed[chunk.object as usize] += u64::from(chunk.length);
+            if let Ok(object) = view.object(chunk.object as usize) {
+                packs[object.pack as usize].chunks += 1;
+            }
         }
-        let mut packs = vec![Usage::default(); layout.packs];
         for (at, needed) in needed.into_iter().enumerate() {
             let Ok(object) = view.object(at) else { continue };
             let (stored, plain) = (u64::from(object.record.stored), u64::from(object.record.plain));
             packs[object.pack as usize].stored += stored;
-            packs[object.pack as usize].needed += stored * needed.min(plain) / plain.max(1);
+            packs[object.pack as usize].needed += (stored * needed.min(plain)).div_ceil(plain.max(1));
         }
         for (at, pack) in packs.into_iter().enumerate() {
             if self.table.is_absent(at) {
@@ -160,6 +165,7 @@ impl Marked {
             sum.length = named.length;
             sum.stored = pack.stored;
             sum.needed += pack.needed;
+            sum.chunks += pack.chunks;
         }
     }
 }

@@ -35,11 +35,11 @@ impl Marks {
         Ok(())
     }
 
-    fn usage<'py>(&self, py: Python<'py>) -> Vec<(Bound<'py, PyBytes>, u64, u64, u64)> {
+    fn usage<'py>(&self, py: Python<'py>) -> Vec<(Bound<'py, PyBytes>, u64, u64, u64, u64)> {
         let usage = py.detach(|| self.0.usage());
         usage
             .into_iter()
-            .map(|(name, usage)| (PyBytes::new(py, &name), usage.length, usage.stored, usage.needed))
+            .map(|(name, usage)| (PyBytes::new(py, &name), usage.length, usage.stored, usage.needed, usage.chunks))
             .collect()
     }
 }

@@ -60,12 +60,13 @@ class CompactOutcome(NamedTuple):
 
 
 class PackUsage(NamedTuple):
-    """What the archives need of one pack, in bytes."""
+    """What the archives need of one pack. Sizes in bytes."""
 
     name: PackId
     length: int  # of the file
     stored: int  # of its objects
-    needed: int  # of its objects
+    needed: int  # of its objects: an estimate, for what is needed of an object is a share of it
+    chunks: int  # that are needed: exact. What becomes of a pack depends on this alone
 
     @property
     def unused_percent(self) -> float:
@@ -90,7 +91,7 @@ def run(access: Access, options: CompactOptions, events: EventSink) -> CompactOu
 
 def plan_rewrite(usage: Iterable[PackUsage], threshold: int) -> list[PackUsage]:
     """Packs to rewrite: those of which something is needed, and too much is not. The emptiest ones first."""
-    chosen = [pack for pack in usage if 0 < pack.needed < pack.stored and pack.unused_percent >= threshold]
+    chosen = [pack for pack in usage if pack.chunks and pack.needed < pack.stored and pack.unused_percent >= threshold]
     return sorted(chosen, key=lambda pack: (-pack.unused_percent, pack.name))
 
 
@@ -159,7 +160,7 @@ class _Compaction:
         fresh: frozenset[PackId] = frozenset()
         if any(seen.record.role == "writer" for seen in others):
             fresh = frozenset(self._loaded.adopted)  # most likely theirs, and needed soon
-        dead = [pack for pack in usage if pack.needed == 0 and pack.name not in fresh]
+        dead = [pack for pack in usage if not pack.chunks and pack.name not in fresh]
         return dead, plan_rewrite(usage, self._options.threshold)
 
     def numbers(self) -> CompactOutcome:
@@ -199,7 +200,7 @@ class _Compaction:
 
     def _needed(self, pack: PackId) -> bool:
         usage = self._usage.get(pack)
-        return usage is not None and usage.needed > 0
+        return usage is not None and usage.chunks > 0
 
     def _has_useless_records(self) -> bool:
         """Whether the generation names packs that are gone, and that no index names any more."""
@@ -313,7 +314,7 @@ class _Compaction:
         loaded = load_index(self._access, self._repository, self._keys, self._events)
         marks = Marks(loaded.chunks)
         self._run_marks(new, loaded, marks)
-        return frozenset(pack.name for pack in _usage(marks).values() if pack.needed)
+        return frozenset(pack.name for pack in _usage(marks).values() if pack.chunks)
 
     # ---- the end -------------------------------------------------------------------------------------------------
 
