@@ -164,6 +164,13 @@ class Disk:
         self.files[self._next_fd] = node
         return self._next_fd
 
+    def kill(self) -> None:
+        """The process that had it ends at once: its descriptors and locks go, and what it wrote stays."""
+        self.before, self.after = lambda _: None, lambda: None
+        for node in self.files.values():
+            node.locks.clear()
+        self.files.clear()
+
     def note(self, *effects: Effect) -> None:
         """One call has changed something."""
         self.log.append(effects)

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from random import Random
 
 from tests.crash.disk import Change, Disk, State
-from tests.crash.scenarios import Scenario
+from tests.crash.scenarios import Command, Scenario
 from tests.crash.states import crash_states
 from tests.crash.world import Lost, World, fingerprint
 from tests.operations.scene import PASSPHRASE
@@ -47,6 +47,59 @@ def explore(world: World, scenario: Scenario, second_max: int) -> Counts:
             last = "".join(f"\n  {effect!r:.150}" for change in log[max(0, calls - 4) : calls] for effect in change)
             raise Lost(f"{where}: {fault!r}{last}") from fault
     return counts
+
+
+class _Killed(BaseException):
+    """Nothing that the command does may catch it."""
+
+
+def explore_kills(world: World, scenario: Scenario, then: Command) -> Counts:
+    """The command is killed at each instant, the power stays on; ``then`` does its work on what is seen; and only then,
+    when it has reported success, the power is cut: what the first command had not synced may go, or come back.
+
+    Raises: Lost.
+    """
+    base, counts = prepared(world, scenario), Counts()
+    seen = set()
+    while kill(world, scenario, base, counts.calls, disk := Disk(base)):
+        counts.calls += 1
+        last = disk.log[-1:]
+        then(world, disk)
+        for _, state in crash_states(base, disk.log, {len(disk.log)}):
+            counts.outcomes += 1
+            if (key := fingerprint(state)) in seen:
+                continue
+            seen.add(key)
+            counts.states += 1
+            try:
+                verify(world, scenario, state, done=False)
+            except Lost as fault:
+                raise Lost(f"{scenario.name}: killed after {counts.calls} calls, {last!r:.150}: {fault}") from fault
+    return counts
+
+
+def kill(world: World, scenario: Scenario, base: State, calls: int, disk: Disk) -> bool:
+    """Let the command make so many calls and one more. False: it came to its end."""
+    world.user.configured = world.judge(base, thoroughly=False).passphrase or PASSPHRASE
+    left = calls + 1
+
+    def after() -> None:
+        nonlocal left
+        left -= 1
+        before("")
+
+    def before(_: str) -> None:
+        if left <= 0:
+            raise _Killed  # whatever it would do to clean up
+
+    disk.before, disk.after = before, after
+    try:
+        scenario.act(world, disk)
+    except _Killed:
+        return True
+    finally:
+        disk.kill()
+    return False
 
 
 def record(world: World, scenario: Scenario) -> tuple[State, Sequence[Change]]:

@@ -118,6 +118,14 @@ def make_sources(home: Path) -> None:
         (root / "empty").touch()
 
 
+def many_small(world: World, disk: Disk) -> None:
+    """Files that a compaction groups anew, and smaller than they were."""
+    for name, step in (("first", 1), ("second", 3)):
+        for number in range(0, 60, step):
+            file = world.home / "sources" / name / "root" / f"small {number:02}"
+            file.write_bytes(b"line %d of a small file, all alike\n" % number * 60)
+
+
 def deleted(name: str) -> Command:
     """A name that does not exist is told, and no error."""
     options = DeleteOptions(names=(ArchiveName(name),))
@@ -273,4 +281,18 @@ SCENARIOS = (
         states_min=20,
     ),
     Scenario("compact", HOLES, compacted, compacted, always=(("second",),), states_min=20),
+)
+
+# What is killed, for a compaction to find the traces.
+KILLED = (
+    *(one for one in SCENARIOS if one.name in {"create, with shared chunks", "delete", "rename", "prune"}),
+    *(one for one in SCENARIOS if one.name in {"recreate", "compact"}),
+    Scenario(
+        "compact, small files",
+        sequence(init, many_small, create("first"), create("second"), deleted("first")),
+        compacted,
+        compacted,
+        always=(("second",),),
+        states_min=5,
+    ),
 )

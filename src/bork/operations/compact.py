@@ -106,6 +106,10 @@ class _Compaction:
         sight = look_at_all(opened.repository)
         self._archives = self._entries(sight)
         self._loaded: LoadedIndex = load_index(access, opened.repository, opened.keys, events, sight=sight)
+        if not options.dry_run:
+            # Whoever put or deleted something that was seen may have been killed before it was durable. What is deleted
+            # here must not be what a power cut brings the need for back, or the only durable copy.
+            self._repository.settle_all(self._loaded.adopted)
         self._indexed = frozenset(PackId(pack) for pack in self._loaded.chunks.packs())
         self._generation = self._loaded.generation
         self._marks = Marks(self._loaded.chunks)

@@ -353,6 +353,14 @@ class Repository:
         """Make packs that were found by listing durable, before something new refers to them."""
         self._store.settle(layout.pack_name(pack) for pack in packs)
 
+    def settle_all(self, packs: Iterable[PackId]) -> None:
+        """Before something is deleted because of what was listed: these packs are there, and archives, indexes and
+        generations are there or gone, for good.
+        """
+        any_id = bytes(ID_LENGTH)  # one name of a collection settles all of it
+        whole = (layout.head_name(HeadId(any_id)), layout.index_name(IndexId(any_id)), layout.generation_name(1))
+        self._store.settle([*whole, *map(layout.pack_name, packs)])
+
     def require_deletable(self) -> None:
         """For what deletes archives that were complete, before it begins. Raises: AppendOnly, ChangeRefused."""
         if self.config.append_only:

@@ -215,10 +215,11 @@ class Store(ABC):
 
     @abstractmethod
     def settle(self, names: Iterable[ObjectName]) -> None:
-        """Make sure that objects which another writer put, perhaps this very moment, survive a power cut.
+        """Make what other processes did to these names, perhaps this very moment, survive a power cut: objects that
+        are there stay there, and those that are gone stay gone, with their collection.
 
-        Needed before something new refers to an object that was found by listing: its writer may have published it
-        and not have been told yet that it is durable.
+        Needed before something new refers to an object that was found by listing, and before something is deleted
+        because of what was listed: who put or deleted it may have been killed before it was durable.
         """
 
     @abstractmethod

@@ -191,6 +191,8 @@ class LocalStore(Store):
         for directory in sorted({os.path.dirname(checked(name)) or "." for name in names}):
             try:
                 sync_directory(self._root, directory)
+            except FileNotFoundError:
+                continue  # nothing was ever put there
             except OSError as fault:
                 raise storage_error(fault, self.location, "settle", directory) from fault
 
