@@ -4,7 +4,7 @@ import errno
 import fcntl
 import os
 import stat
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -24,7 +24,7 @@ from bork.errors import (
 )
 from bork.storage import writing
 from bork.storage.local import LocalStore
-from bork.storage.names import CONFIG
+from bork.storage.names import CONFIG, ObjectName
 from tests.storage.naming import archive, pack
 
 LARGE = os.urandom((1 << 20) + 5000)
@@ -124,15 +124,50 @@ def test_a_store_keeps_working_when_its_directory_is_moved(place: Path) -> None:
 
 
 def test_empty_directories_that_a_copy_has_lost_are_made_again(place: Path) -> None:
-    for directory in [*place.glob("packs/*"), *place.iterdir()]:
-        directory.rmdir()
     store = LocalStore.open(str(place))
+    store.put_if_absent(CONFIG, b"config")
+    for directory in [*place.glob("packs/*"), *place.iterdir()]:
+        if directory.is_dir():
+            directory.rmdir()
     store.sweep()
     assert list(store.list("packs")) == []
     store.put_if_absent(pack(b"one"), b"one")
-    store.put_if_absent(CONFIG, b"config")
-    assert (store.get(pack(b"one")), store.get(CONFIG)) == (b"one", b"config")
+    assert store.get(pack(b"one")) == b"one"
     store.close()
+
+
+@pytest.mark.parametrize("is_held", [False, True])
+def test_nothing_comes_back_to_a_store_that_was_removed(place: Path, is_held: bool) -> None:
+    """Its directory can stay, where it is a mount point or holds something else."""
+    store = LocalStore.open(str(place))
+    store.put_if_absent(CONFIG, b"config")
+    (place / "somebody else's").touch()
+    session = ObjectName("sessions/" + "5" * 64)
+    assert not LocalStore.open(str(place)).destroy()
+    with pytest.raises(StorageFault, match="the repository was removed meanwhile"):
+        if is_held:
+            store.hold(session, b"session")
+        else:
+            store.put_if_absent(pack(b"one"), b"one")
+    assert [path.name for path in place.iterdir()] == ["somebody else's"]
+    store.close()
+
+
+def test_sessions_are_seen_until_the_config_is_gone(place: Path) -> None:
+    """Who waits for the end of a removal must not take it for the end of a lock."""
+    steps: list[str] = []
+
+    class Watched(LocalStore):
+        def list(self, collection: str) -> Iterator[tuple[ObjectName, int]]:
+            steps.append(f"{collection} {(place / 'config').exists()}")
+            return super().list(collection)
+
+    store = Watched.open(str(place))
+    store.put_if_absent(CONFIG, b"config")
+    store.hold(ObjectName("sessions/" + "5" * 64), b"session")
+    assert store.destroy()
+    assert steps[-1] == "sessions False"
+    assert not place.exists()
 
 
 def test_files_follow_the_umask(place: Path) -> None:

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from bork.core import digest
 from bork.errors import ObjectMissing, StorageError, StorageFault
-from bork.storage.names import COLLECTIONS, CONFIG, REMOVAL_ORDER, ObjectName
+from bork.storage.names import COLLECTIONS, CONFIG, REMOVAL_ORDER, SESSIONS, ObjectName
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -269,15 +269,18 @@ class Store(ABC):
         """Bytes that can still be written, None if nobody can tell."""
 
     def destroy(self) -> bool:
-        """Remove every object, archives first and ``config`` last, and then the place itself.
+        """Remove every object, archives first, ``config`` and then sessions last, and then the place itself.
 
-        What is interrupted can be repeated: there is a config as long as there is anything else. False: the place
-        holds something that is no part of a store, and stays, with nothing but that in it. Raises: StorageError.
+        What is interrupted can be repeated: there is a config as long as there is anything else but sessions. False:
+        the place holds something that is no part of a store, and stays, with nothing but that in it.
+        Raises: StorageError.
         """
         for collection in REMOVAL_ORDER:
             for name, _ in list(self.list(collection)):
                 self._delete_quietly(name)
         self._delete_quietly(CONFIG)
+        for name, _ in list(self.list(SESSIONS)):
+            self._delete_quietly(name)
         return True
 
     def _delete_quietly(self, name: ObjectName) -> None:

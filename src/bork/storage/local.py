@@ -12,7 +12,7 @@ import errno
 import os
 from typing import TYPE_CHECKING
 
-from bork.errors import ObjectExists, ObjectMissing
+from bork.errors import ObjectExists, ObjectMissing, StorageFault
 from bork.storage import holding, removing, reserve, temporary
 from bork.storage.base import Hold, Store
 from bork.storage.descriptors import Descriptors
@@ -21,7 +21,9 @@ from bork.storage.filesystem import THIS_MACHINE
 from bork.storage.holding import LocalHold
 from bork.storage.names import (
     COLLECTIONS,
+    CONFIG,
     REMOVAL_ORDER,
+    SESSIONS,
     ObjectName,
     checked,
     checked_collection,
@@ -95,7 +97,8 @@ class LocalStore(Store):
     def _open_temporary(self) -> tuple[int, str]:
         try:
             return temporary.open_temporary(self._root)
-        except FileNotFoundError:  # a copy of a repository may lack its empty directories
+        except FileNotFoundError:
+            self._refuse_if_removed(temporary.DIRECTORY)
             make_directory(self._root, temporary.DIRECTORY)
             return temporary.open_temporary(self._root)
 
@@ -107,9 +110,19 @@ class LocalStore(Store):
             publish(self._root, fd, temp, name)
 
     def _make_directories(self, name: ObjectName) -> None:
-        """Those that an object of this name lies in: a copy of a repository may lack its empty directories."""
+        """Those that an object of this name lies in."""
+        self._refuse_if_removed(name)
         for path in (temporary.DIRECTORY, os.path.dirname(os.path.dirname(name)) or ".", os.path.dirname(name) or "."):
             make_directory(self._root, path)
+
+    def _refuse_if_removed(self, name: str) -> None:
+        """A copy of a repository may lack its empty directories. One without a config was removed, and nothing comes
+        back to it.
+        """
+        try:
+            self._root.stat(CONFIG)
+        except FileNotFoundError:
+            raise StorageFault(self.location, "put", name, "the repository was removed meanwhile") from None
 
     def _remove(self, temp: str | None) -> None:
         """Best effort: a put has failed already, and ``sweep`` comes later."""
@@ -232,7 +245,9 @@ class LocalStore(Store):
                 removing.remove_objects(self._root, [name for name, _ in self.list(collection)])
                 if collection == REMOVAL_ORDER[0]:  # durably, before anything that they refer to
                     removing.sync_collection(self._root, collection)
-            return removing.remove_place(self._machine, os.path.abspath(self.location), self._root)
+            is_empty = removing.remove_config(self._root)
+            removing.remove_objects(self._root, [name for name, _ in self.list(SESSIONS)])
+            return removing.remove_place(self._machine, os.path.abspath(self.location), self._root) and is_empty
         except OSError as fault:
             raise storage_error(fault, self.location, "remove", "the repository") from fault
 

@@ -18,8 +18,10 @@ COLLECTIONS = {
     "packs": True,
     "sessions": False,
 }
-# Archives go first: without them what is left half removed promises nothing that it cannot hold. Keys go last.
-REMOVAL_ORDER = ("archives", *(name for name in COLLECTIONS if name not in ("archives", "keys")), "keys")
+# Archives go first: without them what is left half removed promises nothing that it cannot hold. Keys go last, then
+# the config, and then the sessions: as long as there is a repository, others see that somebody has it for himself.
+SESSIONS = "sessions"
+REMOVAL_ORDER = ("archives", *(name for name in COLLECTIONS if name not in ("archives", "keys", SESSIONS)), "keys")
 
 # Bytes that an object of a kind can have at most, each with room to spare; the others are as long as what they hold.
 # Who can write to a store must not choose how much memory its readers take.

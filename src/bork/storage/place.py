@@ -16,7 +16,7 @@ from bork.errors import (
 )
 from bork.storage import temporary
 from bork.storage.faults import storage_error
-from bork.storage.names import COLLECTIONS, CONFIG
+from bork.storage.names import COLLECTIONS, CONFIG, SESSIONS
 from bork.storage.publishing import sync_directory
 
 if TYPE_CHECKING:
@@ -106,8 +106,8 @@ def _refuse_unless_vacant(location: str, machine: Directory) -> None:
         if not names <= {temporary.DIRECTORY, *COLLECTIONS}:
             raise PathAlreadyExists(location)
         for name in names:
-            # A key without a config opens nothing.
-            if not _is_vacant(place, name, files_allowed=name in (temporary.DIRECTORY, "keys")):
+            # A key without a config opens nothing, and a session without one keeps nothing.
+            if not _is_vacant(place, name, files_allowed=name in (temporary.DIRECTORY, "keys", SESSIONS)):
                 raise PathAlreadyExists(location)
     finally:
         place.leave()

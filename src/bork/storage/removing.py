@@ -8,7 +8,7 @@ import os
 from typing import TYPE_CHECKING
 
 from bork.storage import temporary
-from bork.storage.names import COLLECTIONS, CONFIG
+from bork.storage.names import COLLECTIONS, CONFIG, SESSIONS
 from bork.storage.publishing import sync_directory
 
 if TYPE_CHECKING:
@@ -34,18 +34,28 @@ def sync_collection(root: Directory, collection: str) -> None:
         sync_directory(root, collection)
 
 
-def remove_place(machine: Directory, location: str, root: Directory) -> bool:
-    """Remove the directories of a store without objects, its config, and its own directory.
+def remove_config(root: Directory) -> bool:
+    """Remove the directories of a store without objects but that of sessions, and its config: durably, when it returns.
 
-    False: there is something else in it. An empty directory that cannot be removed from where it is may stay.
-    Raises: OSError.
+    False: there is something else in one of them. Raises: OSError.
     """
     _empty_temporary(root)
     emptied = [_remove_directory(root, path) for path in _skeleton()]
     with contextlib.suppress(FileNotFoundError):
         root.unlink(CONFIG)
     root.sync()
-    if not all(emptied) or root.names():
+    return all(emptied)
+
+
+def remove_place(machine: Directory, location: str, root: Directory) -> bool:
+    """Remove the directory of sessions, when there are none, and that of the store.
+
+    False: there is something else in it. An empty directory that cannot be removed from where it is may stay.
+    Raises: OSError.
+    """
+    is_empty = _remove_directory(root, SESSIONS)
+    root.sync()
+    if not is_empty or root.names():
         return False
     try:
         machine.rmdir(location)
@@ -60,7 +70,8 @@ def _skeleton() -> Iterable[str]:
     for name, sharded in COLLECTIONS.items():
         if sharded:
             yield from (f"{name}/{first:02x}" for first in range(256))
-        yield name
+        if name != SESSIONS:
+            yield name
     yield temporary.DIRECTORY
 
 
