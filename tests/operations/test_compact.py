@@ -18,7 +18,7 @@ from bork.operations.opening import OpenRepository, open_repository
 from bork.operations.selection import ArchiveName
 from bork.repository.layout import PackId
 from bork.repository.session import Role
-from bork.storage.memory import MemoryStore
+from bork.storage.memory import MemoryHold, MemoryStore
 from bork.storage.names import ObjectName
 from tests.operations.scene import Recorder, Scene, expected
 
@@ -325,3 +325,22 @@ def test_a_full_medium_still_gives_space_back(
     monkeypatch.setattr(MemoryStore, "use_reserve", lambda _: used.append("reserve"))
     assert run(scene).freed_bytes > 0
     assert objects(scene, "packs/") == set()
+
+
+def test_a_medium_with_room_for_one_session_gives_space_back(
+    scene: Scene, trees: dict[str, Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A session that changes is another file beside the first for a moment."""
+    remove(scene, "old", "keep")
+    used: list[str] = []
+    real = MemoryHold.replace
+
+    def replace(self: MemoryHold, data: bytes) -> None:
+        if not used:
+            raise NoSpace("/repository", "put", "sessions/...")
+        real(self, data)
+
+    monkeypatch.setattr(MemoryHold, "replace", replace)
+    monkeypatch.setattr(MemoryStore, "use_reserve", lambda _: used.append("reserve"))
+    assert run(scene).freed_bytes > 0
+    assert used

@@ -22,7 +22,7 @@ from bork.errors import (
     RepositoryDoesNotExist,
     StorageFault,
 )
-from bork.storage import writing
+from bork.storage import reserve, writing
 from bork.storage.local import LocalStore
 from bork.storage.names import CONFIG, ObjectName
 from tests.storage.naming import archive, pack
@@ -136,19 +136,16 @@ def test_empty_directories_that_a_copy_has_lost_are_made_again(place: Path) -> N
     store.close()
 
 
-@pytest.mark.parametrize("is_held", [False, True])
-def test_nothing_comes_back_to_a_store_that_was_removed(place: Path, is_held: bool) -> None:
+@pytest.mark.parametrize("name", [pack(b"one"), archive("one"), ObjectName("sessions/" + "5" * 64)])
+def test_nothing_comes_back_to_a_store_that_was_removed(place: Path, name: ObjectName) -> None:
     """Its directory can stay, where it is a mount point or holds something else."""
     store = LocalStore.open(str(place))
     store.put_if_absent(CONFIG, b"config")
     (place / "somebody else's").touch()
-    session = ObjectName("sessions/" + "5" * 64)
     assert not LocalStore.open(str(place)).destroy()
-    with pytest.raises(StorageFault, match="the repository was removed meanwhile"):
-        if is_held:
-            store.hold(session, b"session")
-        else:
-            store.put_if_absent(pack(b"one"), b"one")
+    for put in (store.put_if_absent, store.hold):
+        with pytest.raises(StorageFault, match="the repository was removed meanwhile"):
+            put(name, b"one")
     assert [path.name for path in place.iterdir()] == ["somebody else's"]
     store.close()
 
@@ -547,3 +544,13 @@ def test_what_is_not_of_a_store_survives_its_destruction(tmp_path: Path) -> None
     left = {str(path.relative_to(tmp_path / "store")) for path in (tmp_path / "store").rglob("*")}
     assert left == {"packs", "packs/00", "packs/00/notes", "tmp", "tmp/folder"}
     assert (tmp_path / "outside").read_text() == "far away"
+
+
+@pytest.mark.parametrize("left_bytes", [None, 0, 100])
+def test_a_reserve_that_was_cut_short_is_made_whole(place: Path, left_bytes: int | None) -> None:
+    store = LocalStore.open(str(place))
+    if left_bytes is not None:
+        (place / reserve.NAME).write_bytes(bytes(left_bytes))
+    store.keep_reserve()
+    assert (place / reserve.NAME).stat().st_size == reserve.LENGTH
+    store.close()

@@ -39,6 +39,7 @@ _IN_THE_WAY: dict[Role, frozenset[Role]] = {
     "exclusive": frozenset({"reader", "writer", "deleter", "compactor", "exclusive"}),
 }
 _TAKES_TURNS: frozenset[Role] = frozenset({"compactor", "exclusive"})
+_FREES: frozenset[Role] = frozenset({"deleter", "compactor", "exclusive"})  # more than the reserve, or they may
 
 
 class Seen(NamedTuple):
@@ -63,11 +64,18 @@ class Session:
 
     def update(self, **changes: object) -> None:
         """Change what the session says of itself. Raises: SessionBroken, StorageError."""
-        self.record = self.record._replace(**changes)  # type: ignore[arg-type]  # fields of SessionRecord
+        record = self.record._replace(**changes)  # type: ignore[arg-type]  # fields of SessionRecord
         try:
-            self._hold.replace(self.record.encode())
+            try:
+                self._hold.replace(record.encode())
+            except NoSpace:
+                if record.role not in _FREES:
+                    raise
+                self._repository.use_reserve()
+                self._hold.replace(record.encode())
         except ObjectMissing:
             raise SessionBroken(self._repository.location) from None
+        self.record = record
 
     def others(self) -> list[Seen]:
         """All other sessions that live, or may live; dead ones are removed. Raises: StorageError."""
@@ -181,9 +189,9 @@ def _put(access: Access, repository: Repository, role: Role, sees: Sequence[str]
     try:
         hold, sight = repository.hold_and_look(session_id, record.encode(), *whats(known))
     except NoSpace:
-        if role not in ("deleter", "compactor", "exclusive"):
+        if role not in _FREES:
             raise
-        repository.use_reserve()  # they give back more than this, or may
+        repository.use_reserve()
         hold, sight = repository.hold_and_look(session_id, record.encode(), *whats(known))
     session = Session(repository, session_id, record, hold, sight)
     try:

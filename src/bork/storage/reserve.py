@@ -25,13 +25,14 @@ def use(root: Directory) -> None:
 
 
 def keep(root: Directory) -> None:
-    """Make the file if it is not there and there is room enough. Best effort."""
+    """Make the file, if there is room enough, or make it whole: a crash can have left an empty one. Best effort."""
     with contextlib.suppress(OSError):
         if root.free_bytes() < ROOM_MIN:
             return
-        fd = root.open(NAME, os.O_WRONLY | os.O_CREAT | os.O_EXCL)
+        fd = root.open(NAME, os.O_WRONLY | os.O_CREAT)
         try:
-            root.allocate(fd, LENGTH)
+            if root.fstat(fd).st_size < LENGTH:
+                root.allocate(fd, LENGTH)
         except OSError:
             root.unlink(NAME)
         finally:
