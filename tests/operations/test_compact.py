@@ -14,6 +14,7 @@ from bork.operations.check import CheckOptions
 from bork.operations.compact import CompactOptions, CompactOutcome, PackUsage, plan_rewrite
 from bork.operations.create import Compression
 from bork.operations.delete import DeleteOptions
+from bork.operations.heads import load_heads
 from bork.operations.opening import OpenRepository, open_repository
 from bork.operations.selection import ArchiveName
 from bork.repository.layout import PackId
@@ -344,3 +345,36 @@ def test_a_medium_with_room_for_one_session_gives_space_back(
     monkeypatch.setattr(MemoryStore, "use_reserve", lambda _: used.append("reserve"))
     assert run(scene).freed_bytes > 0
     assert used
+
+
+def test_an_archive_that_is_renamed_away_and_back_while_it_is_looked_for_is_found(
+    scene: Scene, trees: dict[str, Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It was committed after the marking, by a writer that began before."""
+    remove(scene, "keep")
+    readings = []
+
+    def unseen_at_first(*arguments: object, **options: object) -> object:
+        readings.append(load_heads(*arguments, **options))  # type: ignore[arg-type]  # passed on
+        return readings[-1]._replace(entries=()) if len(readings) == 1 else readings[-1]
+
+    def away(old: str, new: str) -> None:
+        rename.run(scene.access(), ArchiveName(old), ArchiveName(new))
+
+    get, is_away = MemoryStore.get, iter([True])
+
+    def flapping(store: MemoryStore, name: ObjectName) -> bytes:
+        if name.startswith("archives/") and readings and next(is_away, False):
+            away("old", "new")
+            try:
+                return get(store, name)
+            finally:
+                away("new", "old")
+        return get(store, name)
+
+    monkeypatch.setattr(compact, "load_heads", unseen_at_first)
+    monkeypatch.setattr(MemoryStore, "get", flapping)
+    run(scene)
+    assert next(is_away, None) is None  # it happened
+    assert is_sound(scene)
+    assert scene.restore("old") == expected(trees["old"])

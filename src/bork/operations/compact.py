@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from bork.archive.generation import Generation
     from bork.operations.access import Access
     from bork.operations.events import EventSink
-    from bork.operations.heads import ArchiveEntry
+    from bork.operations.heads import ArchiveEntry, Heads
     from bork.operations.index import LoadedIndex
     from bork.operations.selection import ArchiveId
     from bork.operations.sessions import Seen
@@ -133,22 +133,27 @@ class _Compaction:
             )
 
     def _entries(self, sight: Sight | None = None) -> tuple[ArchiveEntry, ...]:
+        return self._heads(sight).entries
+
+    def _heads(self, sight: Sight | None = None) -> Heads:
         heads = load_heads(self._repository, self._keys, sight=sight)
         for damage in heads.damaged:
             raise damage
-        return heads.entries
+        return heads
 
     def _all_entries(self) -> tuple[ArchiveEntry, ...]:
-        """As ``_entries``, and none is missed that gets another name this very moment: the same heads are there before
-        and after they are read.
+        """As ``_entries``, and none is missed that gets another name this very moment, even if it gets its old one
+        back: all that are listed are read, twice, and are the same. No two heads that were ever stored are the same.
         """
+        before: tuple[ArchiveEntry, ...] | None = None
         while True:
             self._access.clock.wait(self._repository.listing_lag_s)
             names = self._repository.heads()
-            entries = self._entries()
-            self._access.clock.wait(self._repository.listing_lag_s)
-            if self._repository.heads() == names:
-                return entries
+            heads = self._heads()
+            is_whole = heads.names == frozenset(names)
+            if is_whole and heads.entries == before:
+                return heads.entries
+            before = heads.entries if is_whole else None
 
     def _run_marks(self, entries: Iterable[ArchiveEntry], loaded: LoadedIndex, marks: Marks) -> int:
         archives = [(name_bytes(entry.name).decode("utf-8", "replace"), entry.head.root) for entry in entries]

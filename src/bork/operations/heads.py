@@ -42,7 +42,7 @@ class Heads(NamedTuple):
 
     entries: tuple[ArchiveEntry, ...]  # oldest first, by the order in which they were committed
     damaged: tuple[RepositoryError, ...]
-    names: frozenset[HeadId] = frozenset()  # of all that were there
+    names: frozenset[HeadId] = frozenset()  # of all that were there, void and damaged ones included
 
 
 def head_id(keys: Keys, name: ArchiveName) -> HeadId:
@@ -88,17 +88,18 @@ def load_heads(
             sight = repository.look(layout.ARCHIVES, *what_shows_newest(known(repository)))
         seen = sight.heads()
     generation = newest(repository, keys, sight)
+    gone: set[HeadId] = set()
     for head, data in seen.items():
         try:
             entry = open_head(keys, head, repository.get_head(head) if data is None else data)
             if not is_void(entry, generation):
                 entries.append(entry)
         except ObjectMissing:
-            continue  # deleted since it was listed
+            gone.add(head)  # since it was listed
         except RepositoryError as fault:
             damaged.append(fault)
     entries.sort(key=lambda entry: (entry.head.sequence, entry.head.start_ns, entry.object))
-    return Heads(tuple(entries), tuple(damaged), frozenset(seen))
+    return Heads(tuple(entries), tuple(damaged), frozenset(seen) - gone)
 
 
 def find_archive(repository: Repository, keys: Keys, name: ArchiveName) -> ArchiveEntry:
