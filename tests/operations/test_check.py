@@ -202,6 +202,10 @@ def test_a_check_with_a_time_limit_goes_on_where_the_last_one_stopped(
         checked.append((outcome.packs, outcome.complete))
     assert checked == [(1, False)] * (packs - 1) + [(1, True)]
     assert run(filled, limited)[0].packs == 1  # from the beginning again
+    for name in sorted(named(filled, "packs/"))[1:]:  # what is behind goes, as in a compaction
+        del filled.stores.objects["/repository"][name]
+    outcome, problems = run(filled, limited)
+    assert (outcome.packs, outcome.complete, problems) == (1, True, [])
 
 
 def test_a_backup_that_is_committed_when_a_check_or_a_compaction_has_read_the_index_is_not_taken_for_damaged(

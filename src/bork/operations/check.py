@@ -165,7 +165,7 @@ def _check_packs(
         return len(packs), True
     deadline = time.monotonic() + options.max_duration_s
     cursor = _Cursor(cache_directory(access, opened.repository))
-    packs = cursor.rest(packs)
+    packs = cursor.rest(packs) or packs  # what came behind the last one may be gone: then from the beginning
     done = 0
     while done < len(packs):
         batch = _batch(packs[done:])
