@@ -7,8 +7,16 @@ from pathlib import Path
 import pytest
 
 from bork.archive.head import ArchiveHead
-from bork.errors import AppendOnly, ArchiveAlreadyExists, ArchiveDoesNotExist, BorkError, CancelledByUser, SessionBroken
-from bork.operations import check, compact, init, recreate, sessions
+from bork.errors import (
+    AppendOnly,
+    ArchiveAlreadyExists,
+    ArchiveDoesNotExist,
+    BorkError,
+    CancelledByUser,
+    CommandError,
+    SessionBroken,
+)
+from bork.operations import check, compact, init, recreate, rename, sessions
 from bork.operations.check import CheckOptions
 from bork.operations.compact import CompactOptions
 from bork.operations.create import Compression
@@ -422,10 +430,19 @@ def test_a_recreation_whose_session_is_broken_changes_no_archive(filled: Scene, 
     assert filled.restore("monday") == expected(source)
 
 
+def test_a_target_that_the_next_recreation_would_take_for_a_remainder_is_refused(filled: Scene) -> None:
+    with pytest.raises(CommandError, match=r"--target: a name that ends in \"\.recreate\""):
+        run(filled, target=ArchiveName("monday.recreate"))
+    assert filled.names() == ["monday"]
+
+
 def test_what_an_interrupted_recreation_left_goes_with_the_next_one_and_a_namesake_stays(
     filled: Scene, source: Path
 ) -> None:
-    run(filled, target=ArchiveName("monday.recreate"))  # the same as a crash before the exchange
+    run(filled, target=ArchiveName("twin"))
+    rename.run(
+        filled.access(), ArchiveName("twin"), ArchiveName("monday.recreate")
+    )  # as after a crash before the exchange
     run(filled, patterns=exclude("source/folder"))
     assert filled.names() == ["monday"]
     filled.clock.wait(10)

@@ -12,9 +12,17 @@ import contextlib
 from typing import TYPE_CHECKING, Literal, NamedTuple
 
 from bork.core import RecreateEngine, digest
-from bork.errors import ArchiveAlreadyExists, ArchiveDoesNotExist, CancelledByUser, ObjectMissing, SessionBroken
+from bork.errors import (
+    ArchiveAlreadyExists,
+    ArchiveDoesNotExist,
+    CancelledByUser,
+    CommandError,
+    ObjectMissing,
+    SessionBroken,
+)
 from bork.operations.committing import archive_progress, archive_stats, choose_pack_size, commit, seal, tidy_up
 from bork.operations.create import Compression
+from bork.operations.deleting import delete_archive
 from bork.operations.drive import drive
 from bork.operations.heads import Heads, load_heads
 from bork.operations.index import WHAT_IT_NEEDS, cache_directory, load_index
@@ -103,7 +111,7 @@ def run(access: Access, names: ArchiveName | None, options: RecreateOptions, eve
     A file whose content cannot be read is a problem, and stays in the archive as it is. An archive whose tree cannot
     be read ends the operation and stays as it is; those before it are done.
     Memory: as ``create``, and the paths of tagged directories.
-    Raises: ArchiveDoesNotExist, ArchiveAlreadyExists, AppendOnly, SessionBroken, CancelledByUser, and as
+    Raises: CommandError, ArchiveDoesNotExist, ArchiveAlreadyExists, AppendOnly, SessionBroken, CancelledByUser, and as
     ``open_repository``, ``load_index`` and ``drive``.
     """
     role: Role = "reader" if options.dry_run else "writer"
@@ -114,6 +122,8 @@ def run(access: Access, names: ArchiveName | None, options: RecreateOptions, eve
         chosen = _choose(heads, names)
         if options.target is None and not options.dry_run:
             opened.repository.require_deletable()
+        if options.target is not None and is_temporary(options.target):
+            raise CommandError(f'--target: a name that ends in "{SUFFIX}" is that of a remainder, which is removed')
         if options.target is not None and any(entry.name == options.target for entry in heads.entries):
             raise ArchiveAlreadyExists(options.target)
         if not options.dry_run:
@@ -258,7 +268,7 @@ class _Recreation:
         except SessionBroken:
             repository.replace_head(entry.object, before)
             raise
-        repository.delete_head(beside.object)
+        delete_archive(repository, beside)
         kept = [one for one in self.heads.entries if one.object not in (beside.object, entry.object)]
         ordered = sorted([*kept, entry], key=lambda one: (one.head.sequence, one.head.start_ns, one.object))
         self.heads = Heads(tuple(ordered), self.heads.damaged)
@@ -273,7 +283,7 @@ class _Recreation:
             data = repository.get_head(old.object)
             if digest(data) == old.id:
                 return data
-        repository.delete_head(beside.object)
+        delete_archive(repository, beside)
         raise ArchiveDoesNotExist(old.name)
 
     def _remove_remainder(self, name: ArchiveName, old: ArchiveEntry) -> None:
@@ -284,6 +294,6 @@ class _Recreation:
             theirs, ours = entry.head, old.head
             if (theirs.start_ns, theirs.hostname, theirs.roots) != (ours.start_ns, ours.hostname, ours.roots):
                 raise ArchiveAlreadyExists(name)
-            self._opened.repository.delete_head(entry.object)
+            delete_archive(self._opened.repository, entry)
             kept = tuple(one for one in self.heads.entries if one.object != entry.object)
             self.heads = Heads(kept, self.heads.damaged)
