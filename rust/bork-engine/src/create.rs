@@ -67,7 +67,10 @@ impl CreateEngine {
         let mut roots = roots;
         if let Some((file, delimiter)) = path_list {
             let listed = PathList { source: file, delimiter }.read();
-            roots.extend(listed.map_err(|error| EngineError::Plan(format!("the list of paths: {error}")))?);
+            roots.extend(listed.map_err(|error| match error.kind() {
+                std::io::ErrorKind::Interrupted => EngineError::Cancelled,
+                _ => EngineError::Plan(format!("the list of paths: {error}")),
+            })?);
         }
         let roots = sort_roots(roots).map_err(|error| EngineError::Plan(error.to_string()))?;
         let buffer_length = packs.chunk_length + BUFFER_ROOM;

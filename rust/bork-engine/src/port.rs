@@ -1,7 +1,7 @@
 //! The port between an engine's threads and its driver, who performs all I/O on the repository.
 //!
 //! Threads emit events into a bounded queue and wait for answers; the driver takes events out, does what they ask
-//! for, and answers. When the driver cancels or goes away, every wait ends with [`Stop`].
+//! for, and answers. When a thread fails, or the driver cancels or goes away, every wait ends with [`Stop`].
 
 use crate::buffer::PackBuffer;
 use crate::error::EngineError;
@@ -63,13 +63,18 @@ pub struct Outcome {
 /// Events that may wait for the driver.
 const EVENTS_MAX: usize = 4;
 const POLL: Duration = Duration::from_millis(50);
+/// How long the error of a run that is over may take to arrive.
+const REASON_MAX: Duration = Duration::from_secs(5);
 
 type Answer = Result<Vec<Bytes>, String>;
 
 /// Both ends of the port.
 pub struct Port {
     events: (Sender<Event>, Receiver<Event>),
+    /// The run is over.
     stop: Arc<AtomicBool>,
+    /// By the driver's wish: what fails from then on is no news.
+    is_cancelled: AtomicBool,
     next_token: AtomicU64,
     waiting: Mutex<HashMap<u64, Sender<Answer>>>,
     unstored: (Mutex<u64>, Condvar),
@@ -82,6 +87,7 @@ impl Port {
         Arc::new(Port {
             events: bounded(EVENTS_MAX),
             stop: Arc::default(),
+            is_cancelled: AtomicBool::new(false),
             next_token: AtomicU64::new(1),
             waiting: Mutex::default(),
             unstored: (Mutex::new(0), Condvar::new()),
@@ -155,12 +161,16 @@ impl Port {
 
     /// Ends the run with an error, the first of which is kept.
     pub fn fail(&self, error: EngineError) -> Stop {
-        let mut slot = self.error.lock().expect("no holder panics");
-        if slot.is_none() && !self.is_stopped() {
-            *slot = Some(error);
+        if !self.is_cancelled.load(Ordering::Relaxed) {
+            self.error.lock().expect("no holder panics").get_or_insert(error);
         }
-        self.stop.store(true, Ordering::Relaxed);
+        self.stop();
         Stop
+    }
+
+    /// Ends the run. Whoever does that without an error knows that another thread has one, or is about to.
+    pub fn stop(&self) {
+        self.stop.store(true, Ordering::Relaxed);
     }
 
     // ---- the driver's side ----
@@ -176,12 +186,28 @@ impl Port {
                 Err(RecvTimeoutError::Timeout) => {}
             }
             if self.is_stopped() {
-                let error = self.error.lock().expect("no holder panics").take();
-                return Err(error.unwrap_or(EngineError::Cancelled));
+                return Err(self.reason());
             }
             if left.is_zero() {
                 return Ok(None);
             }
+        }
+    }
+
+    /// Why the run is over. A thread that panics lets go of what others wait for before its panic becomes an error.
+    fn reason(&self) -> EngineError {
+        let deadline = std::time::Instant::now() + REASON_MAX;
+        loop {
+            if let Some(error) = self.error.lock().expect("no holder panics").take() {
+                return error;
+            }
+            if self.is_cancelled.load(Ordering::Relaxed) {
+                return EngineError::Cancelled;
+            }
+            if std::time::Instant::now() >= deadline {
+                return EngineError::Internal("the run ended early, and nothing said why".into());
+            }
+            std::thread::sleep(Duration::from_millis(1));
         }
     }
 
@@ -199,9 +225,10 @@ impl Port {
         }
     }
 
-    /// Makes all threads stop soon.
+    /// Makes all threads stop soon, and for no reason of theirs.
     pub fn cancel(&self) {
-        self.stop.store(true, Ordering::Relaxed);
+        self.is_cancelled.store(true, Ordering::Relaxed);
+        self.stop();
     }
 }
 
@@ -216,7 +243,7 @@ pub fn guard(port: &Port, work: impl FnOnce() -> Result<(), Stop>) {
             port.fail(EngineError::Internal(text.unwrap_or_else(|| "a thread panicked".into())));
         }
     }
-    port.cancel();
+    port.stop();
 }
 
 /// Sends into a bounded queue; gives up when the run is over.
