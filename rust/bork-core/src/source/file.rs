@@ -4,11 +4,11 @@ use super::hardlinks::FileKey;
 use super::options::Changed;
 use super::shared::{Shared, UnitState};
 use crate::chunker::Chunker;
-use crate::problem::Problem;
+use crate::problem::{Problem, ProblemKind};
 use crate::seam::{ChunkSink, Stop};
 use crate::stat::Stat;
 use bork_format::Id;
-use bork_format::item::{Content, Item, SLICES_INLINE_MAX, SLICES_PER_LIST_MAX, Slice, encode_slices};
+use bork_format::item::{Content, Item, LISTS_MAX, SLICES_INLINE_MAX, SLICES_PER_LIST_MAX, Slice, encode_slices};
 use rustix::fs::{SeekFrom, seek};
 use std::collections::BTreeMap;
 use std::io;
@@ -47,10 +47,17 @@ pub struct FileJob {
     assembly: Mutex<Assembly>,
 }
 
+/// What comes next in a file. A hole stays a number until its turn: it can be worth millions of slices.
+enum Part {
+    Slices(Vec<Slice>),
+    /// Unit: bytes.
+    Hole(u64),
+}
+
 #[derive(Default)]
 struct Assembly {
     next: u64,
-    early: BTreeMap<u64, Vec<Slice>>,
+    early: BTreeMap<u64, Part>,
     tail: Vec<Slice>,
     lists: Vec<Id>,
     draft: Option<Draft>,
@@ -80,19 +87,18 @@ impl FileJob {
         self.abandoned.store(true, Ordering::Relaxed);
     }
 
-    fn add<S: ChunkSink>(&self, part: u64, slices: Vec<Slice>, sink: &mut S) -> Result<(), Stop> {
+    fn add<S: ChunkSink>(&self, number: u64, part: Part, sink: &mut S) -> Result<(), Stop> {
         let mut assembly = self.assembly.lock().expect("no holder panics");
-        assembly.early.insert(part, slices);
+        assembly.early.insert(number, part);
         loop {
             let next = assembly.next;
-            let Some(slices) = assembly.early.remove(&next) else { break };
-            assembly.tail.extend(slices);
+            match assembly.early.remove(&next) {
+                Some(Part::Slices(slices)) => assembly.extend(slices, sink)?,
+                Some(Part::Hole(length)) => assembly.extend(holes(length), sink)?,
+                None => return Ok(()),
+            }
             assembly.next += 1;
         }
-        while assembly.tail.len() >= 2 * SLICES_PER_LIST_MAX {
-            assembly.cut_list(SLICES_PER_LIST_MAX, sink)?;
-        }
-        Ok(())
     }
 
     /// The reader is done: the item gets its content when the last buffer is.
@@ -123,7 +129,31 @@ impl FileJob {
     }
 }
 
+/// As many slices as a hole needs.
+fn holes(length: u64) -> impl Iterator<Item = Slice> {
+    let longest = u64::from(u32::MAX);
+    (0..length.div_ceil(longest)).map(move |at| Slice::hole((length - at * longest).min(longest) as u32))
+}
+
+/// A length that no list of slices could hold, even if it were all one hole.
+pub fn refuse_length(length: u64) -> Result<(), Problem> {
+    match length.div_ceil(u64::from(u32::MAX)) > (LISTS_MAX * SLICES_PER_LIST_MAX) as u64 {
+        true => Err(Problem::new(ProblemKind::Io, "it is 256 PiB long or longer, which no archive can hold")),
+        false => Ok(()),
+    }
+}
+
 impl Assembly {
+    fn extend<S: ChunkSink>(&mut self, slices: impl IntoIterator<Item = Slice>, sink: &mut S) -> Result<(), Stop> {
+        for slice in slices {
+            self.tail.push(slice);
+            if self.tail.len() >= 2 * SLICES_PER_LIST_MAX {
+                self.cut_list(SLICES_PER_LIST_MAX, sink)?;
+            }
+        }
+        Ok(())
+    }
+
     fn cut_list<S: ChunkSink>(&mut self, count: usize, sink: &mut S) -> Result<(), Stop> {
         let rest = self.tail.split_off(count);
         let list = std::mem::replace(&mut self.tail, rest);
@@ -149,8 +179,7 @@ pub struct ContentBuilder(Assembly);
 impl ContentBuilder {
     /// Appends a slice.
     pub fn push<S: ChunkSink>(&mut self, slice: Slice, sink: &mut S) -> Result<(), Stop> {
-        self.0.tail.push(slice);
-        if self.0.tail.len() >= 2 * SLICES_PER_LIST_MAX { self.0.cut_list(SLICES_PER_LIST_MAX, sink) } else { Ok(()) }
+        self.0.extend([slice], sink)
     }
 
     /// The content; many slices are in content lists.
@@ -170,7 +199,8 @@ impl ChunkTask {
         let result = if self.job.abandoned.load(Ordering::Relaxed) {
             Ok(())
         } else {
-            put_chunks(&self.buffer, &self.ends, sink, shared).and_then(|slices| self.job.add(self.part, slices, sink))
+            put_chunks(&self.buffer, &self.ends, sink, shared)
+                .and_then(|slices| self.job.add(self.part, Part::Slices(slices), sink))
         };
         shared.return_buffer(self.buffer);
         result?;
@@ -234,6 +264,20 @@ pub fn read_small(fd: BorrowedFd<'_>, expected: u64, limit: usize, scratch: &mut
     }
 }
 
+/// Waits until there is something to read, or the end of it. An error, if the run is over before.
+fn wait_readable(fd: BorrowedFd<'_>, is_over: impl Fn() -> bool) -> io::Result<()> {
+    use rustix::event::{PollFd, PollFlags, Timespec, poll};
+    let slice = Timespec { tv_sec: 0, tv_nsec: 100_000_000 };
+    while !is_over() {
+        match poll(&mut [PollFd::from_borrowed_fd(fd, PollFlags::IN)], Some(&slice)) {
+            Ok(0) | Err(rustix::io::Errno::INTR) => {}
+            Ok(_) => return Ok(()),
+            Err(error) => return Err(error.into()),
+        }
+    }
+    Err(io::Error::other("the run is over"))
+}
+
 fn retry(mut call: impl FnMut() -> rustix::io::Result<usize>) -> io::Result<usize> {
     loop {
         match call() {
@@ -290,9 +334,12 @@ impl<'a, S: ChunkSink> LargeReader<'a, S> {
     /// Reads `fd` to its end. Holes of a sparse file become hole slices without being read. Returns the bytes read,
     /// holes included.
     pub fn read(&mut self, fd: BorrowedFd<'_>, sparse: bool, sink: &mut S) -> Result<u64, ReadFault> {
+        let shared = self.shared;
         let read = |buffer: &mut [u8]| retry(|| rustix::io::read(fd, &mut *buffer));
         if !sparse {
-            self.extent(read, u64::MAX, sink)?;
+            // It can be a pipe, whose writer may be idle for ever.
+            let waited = |buffer: &mut [u8]| wait_readable(fd, || shared.is_stopped()).and_then(|()| read(buffer));
+            self.extent(waited, u64::MAX, sink)?;
             return Ok(self.total);
         }
         loop {
@@ -302,10 +349,11 @@ impl<'a, S: ChunkSink> LargeReader<'a, S> {
                 Err(rustix::io::Errno::NXIO) => return self.end_hole(fd, sink),
                 Err(error) => return Err(ReadFault::Source(Problem::from_io("lseek", error))),
             };
-            self.hole(data - here, sink)?;
+            // A file system in user space can answer anything.
+            self.hole(data.checked_sub(here).ok_or_else(went_back)?, sink)?;
             let hole = seek(fd, SeekFrom::Hole(data)).map_err(|e| ReadFault::Source(Problem::from_io("lseek", e)))?;
             seek(fd, SeekFrom::Start(data)).map_err(|e| ReadFault::Source(Problem::from_io("lseek", e)))?;
-            self.extent(read, hole - data, sink)?;
+            self.extent(read, hole.checked_sub(data).ok_or_else(went_back)?, sink)?;
             if self.total < hole {
                 return Ok(self.total); // truncated meanwhile; the caller sees that it changed
             }
@@ -319,16 +367,11 @@ impl<'a, S: ChunkSink> LargeReader<'a, S> {
     }
 
     /// Appends a hole. Unit: bytes.
-    pub fn hole(&mut self, mut length: u64, sink: &mut S) -> Result<(), ReadFault> {
+    pub fn hole(&mut self, length: u64, sink: &mut S) -> Result<(), ReadFault> {
+        refuse_length(self.total.saturating_add(length)).map_err(ReadFault::Source)?;
         self.total += length;
-        let mut slices = Vec::new();
-        while length > 0 {
-            let piece = length.min(u64::from(u32::MAX));
-            slices.push(Slice::hole(piece as u32));
-            length -= piece;
-        }
-        if !slices.is_empty() {
-            self.job.add(self.part, slices, sink)?;
+        if length > 0 {
+            self.job.add(self.part, Part::Hole(length), sink)?;
             self.part += 1;
         }
         Ok(())
@@ -397,6 +440,10 @@ impl<'a, S: ChunkSink> LargeReader<'a, S> {
         self.shared.offer(task, sink)?;
         Ok(())
     }
+}
+
+fn went_back() -> ReadFault {
+    ReadFault::Source(Problem::new(ProblemKind::Io, "lseek: its file system says that its data is where it is not"))
 }
 
 /// Whether a regular file has fewer blocks than its size needs.

@@ -21,7 +21,7 @@ mod status;
 mod worker;
 
 pub use change::{FilesCache, Unchanged};
-pub use file::{ContentBuilder, Draft, FileJob, LargeReader, ReadFault, Task, content_of, put_whole};
+pub use file::{ContentBuilder, Draft, FileJob, LargeReader, ReadFault, Task, content_of, put_whole, refuse_length};
 pub use list::PathList;
 pub use options::{Changed, FileSystemTrust, SourceOptions, Stdin};
 pub use shared::{BodyBytes, Progress, Shared, SharedParts, UnitResult, UnitState, WINDOW_UNITS};

@@ -12,7 +12,7 @@ use bork_core::problem::{Problem, ProblemKind};
 use bork_core::seam::{ChunkSink, Stop};
 use bork_core::source::{
     BodyBytes, Draft, FileJob, LargeReader, ReadFault, Shared, Status, Task, UnitResult, UnitState, content_of,
-    printable, put_whole,
+    printable, put_whole, refuse_length,
 };
 use bork_format::item::{
     Item, TYPE_BLOCK_DEVICE, TYPE_CHARACTER_DEVICE, TYPE_DIRECTORY, TYPE_FIFO, TYPE_FILE, TYPE_SYMLINK,
@@ -129,7 +129,10 @@ impl Run {
 
     fn member(&mut self, member: &Member) -> Result<(), Stop> {
         let understood = clean(&member.path)
-            .and_then(|path| interpret(member, &mut self.names).map(|(meaning, problems)| (path, meaning, problems)));
+            .and_then(|path| interpret(member, &mut self.names).map(|(meaning, problems)| (path, meaning, problems)))
+            .and_then(|understood| {
+                member.sparse.as_ref().map_or(Ok(()), |sparse| refuse_length(sparse.0)).map(|()| understood)
+            });
         let (path, meaning, problems) = match understood {
             Ok(understood) => understood,
             Err(problem) => {
