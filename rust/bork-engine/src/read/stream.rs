@@ -210,7 +210,14 @@ impl Stream {
         let port = Arc::clone(&self.reading.port);
         let fetched = match fetch.wait(&port)? {
             Ok(answer) => match plan.learn(&answer, &self.reading.keys, &self.seals) {
-                Ok(()) => plan.parts.iter().zip(&batch.wanted).map(|(part, w)| self.part(&answer, part, w)).collect(),
+                Ok(()) => {
+                    let parts = plan.parts.iter().zip(&batch.wanted);
+                    let fetched = parts.map(|(part, wanted)| match self.part(&answer, part, wanted) {
+                        Some(fetched) => Ok(Ok(fetched)),
+                        None => self.alone(wanted), // too many packs were met meanwhile: its header has to be read again
+                    });
+                    fetched.collect::<Result<_, Stop>>()?
+                }
                 Err(error) if !self.goes_on => return Err(port.fail(error)),
                 Err(_) => self.one_by_one(&batch)?,
             },
@@ -230,23 +237,26 @@ impl Stream {
         send(openings, opening, &port)
     }
 
-    fn part(&self, answer: &[Bytes], part: &crate::objects::Part, wanted: &Wanted) -> Result<Fetched, EngineError> {
-        let seal = self.seals.get(&wanted.location.pack).ok_or_else(|| EngineError::Internal("no seal".into()))?;
-        Ok(Fetched { bytes: Arc::clone(&answer[part.range]), at: part.at, seal })
+    /// `None`: the seal of its pack was forgotten.
+    fn part(&self, answer: &[Bytes], part: &crate::objects::Part, wanted: &Wanted) -> Option<Fetched> {
+        let seal = self.seals.get(&wanted.location.pack)?;
+        Some(Fetched { bytes: Arc::clone(&answer[part.range]), at: part.at, seal })
+    }
+
+    /// Fetches one object by itself.
+    fn alone(&self, wanted: &Wanted) -> Result<Result<Fetched, EngineError>, Stop> {
+        let plan = FetchPlan::new(std::slice::from_ref(&wanted.location), &self.seals);
+        let answer = self.reading.port.fetch(plan.ranges.clone())?.map_err(EngineError::Storage);
+        Ok(answer.and_then(|answer| {
+            plan.learn(&answer, &self.reading.keys, &self.seals)?;
+            let part = self.part(&answer, &plan.parts[0], wanted);
+            part.ok_or_else(|| EngineError::Internal("the seal of a pack is not known that was just read".into()))
+        }))
     }
 
     /// Part of a batch cannot be read: finds out which part.
     fn one_by_one(&self, batch: &Batch) -> Result<Vec<Result<Fetched, EngineError>>, Stop> {
-        let mut fetched = Vec::with_capacity(batch.wanted.len());
-        for wanted in &batch.wanted {
-            let plan = FetchPlan::new(std::slice::from_ref(&wanted.location), &self.seals);
-            let answer = self.reading.port.fetch(plan.ranges.clone())?.map_err(EngineError::Storage);
-            fetched.push(answer.and_then(|answer| {
-                plan.learn(&answer, &self.reading.keys, &self.seals)?;
-                self.part(&answer, &plan.parts[0], wanted)
-            }));
-        }
-        Ok(fetched)
+        batch.wanted.iter().map(|wanted| self.alone(wanted)).collect()
     }
 
     /// A batch could not be fetched: ends the run with the name of the first item that this concerns.
