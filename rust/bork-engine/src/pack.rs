@@ -95,6 +95,9 @@ impl OpenPack {
             kind: object.kind,
             chunks: object.chunks.len() as u16,
         };
+        if Record::decode(&record.encode()).ok() != Some(record) || object.chunks.len() != usize::from(record.chunks) {
+            return Err(EngineError::Internal("an object was made that no reader takes".into()));
+        }
         let buffer = self.buffer.inner();
         buffer.extend_from_slice(object.payload);
         let end = buffer.len() + object.padding;

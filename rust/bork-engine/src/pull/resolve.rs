@@ -24,7 +24,7 @@ use bork_format::node::{check_path, compare};
 use bork_format::pull::{Entry, PLAIN_LENGTH_MAX, Problem as WireProblem, UNIT_ITEMS_MAX, Unit, reference_of};
 use crossbeam_channel::{Receiver, Sender};
 use std::cmp::Ordering;
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 use std::path::Path;
 use std::sync::{Arc, Mutex};
 
@@ -41,8 +41,8 @@ pub struct References {
     pub counted: IdSet,
     /// Named by an item, not yet arrived.
     ahead: Mutex<HashSet<Id>>,
-    /// Named once more before they arrived.
-    repeated: Mutex<Vec<Id>>,
+    /// Named once more before they arrived, and how often.
+    repeated: Mutex<HashMap<Id, u64>>,
 }
 
 impl References {
@@ -60,7 +60,26 @@ impl References {
         }
         match half.stored_length(id) {
             Some(stored) => half.count_reused(&[stored]),
-            None => self.repeated.lock().expect("no holder panics").push(*id),
+            None => return self.repeat(id, half),
+        }
+        Ok(())
+    }
+
+    /// A chunk that has been counted is named once more before it has arrived.
+    fn repeat(&self, id: &Id, half: &Half) -> Result<(), EngineError> {
+        let mut repeated = self.repeated.lock().expect("no holder panics");
+        *repeated.entry(*id).or_default() += 1;
+        if repeated.len() >= AHEAD_MAX {
+            repeated.retain(|id, times| match half.stored_length(id) {
+                Some(stored) => {
+                    (0..*times).for_each(|_| half.count_reused(&[stored]));
+                    false
+                }
+                None => true,
+            });
+            if repeated.len() >= AHEAD_MAX / 2 {
+                return Err(peer("its items name chunks that it does not send"));
+            }
         }
         Ok(())
     }
@@ -84,7 +103,10 @@ impl References {
     /// Everything has arrived: each chunk that was named must be there.
     pub fn settle(&self, half: &Half) -> Result<(), EngineError> {
         let repeated = std::mem::take(&mut *self.repeated.lock().expect("no holder panics"));
-        repeated.iter().for_each(|id| half.count_reused(&[half.stored_length(id).unwrap_or(0)]));
+        for (id, times) in repeated {
+            let stored = half.stored_length(&id).unwrap_or(0);
+            (0..times).for_each(|_| half.count_reused(&[stored]));
+        }
         let ahead = self.ahead.lock().expect("no holder panics");
         if ahead.iter().all(|id| self.allowed.contains(id)) {
             Ok(())

@@ -4,7 +4,7 @@ use super::{TEXT_LENGTH_MAX, take_fields};
 use crate::codec::{Reader, Writer, put_varint, take_varint};
 use crate::item::{Link, PATH_LENGTH_MAX};
 use crate::node::BODY_LENGTH_MAX;
-use crate::pack::PLAIN_LENGTH_MAX;
+use crate::pack::{CHUNKS_PER_OBJECT_MAX, PLAIN_LENGTH_MAX};
 use crate::{Error, ID_LENGTH, Id, Result};
 
 /// Words of problems, in the order of their numbers on the wire.
@@ -12,8 +12,6 @@ pub const PROBLEM_KINDS: [&str; 9] =
     ["changed", "io", "permission", "not_found", "race", "metadata", "symlink_parent", "path_traversal", "damaged"];
 /// Most entries, statuses, links or problems of a unit.
 const UNIT_COUNT_MAX: usize = 1 << 16;
-/// Most chunks of an object.
-const OBJECT_CHUNKS_MAX: u64 = 1 << 16;
 /// Bytes of a reference before its number.
 const REFERENCE_PREFIX: [u8; 24] = [0; 24];
 
@@ -232,13 +230,13 @@ impl Object<'_> {
     }
 }
 
-/// Decodes an object; its plain length is at most [`PLAIN_LENGTH_MAX`].
+/// Decodes an object; its plain length is at most [`PLAIN_LENGTH_MAX`], and it is one that a pack can hold.
 pub fn decode_object(bytes: &[u8]) -> Result<Object<'_>> {
     let what = "object";
     let mut r = Reader::new(bytes, what);
     let codec = r.take(1)?[0];
     let count = take_varint(&mut r)?;
-    if count == 0 || count > OBJECT_CHUNKS_MAX {
+    if count == 0 || count > u64::from(CHUNKS_PER_OBJECT_MAX) {
         return Err(Error::Malformed { what, why: "it holds no chunk, or too many" });
     }
     let mut chunks = Vec::with_capacity(count.min(4096) as usize);
@@ -253,6 +251,9 @@ pub fn decode_object(bytes: &[u8]) -> Result<Object<'_>> {
         chunks.push((id, length as u32));
     }
     let payload = &bytes[r.position()..];
+    if payload.len() as u64 > total {
+        return Err(Error::Malformed { what, why: "compressed it is longer than it was" });
+    }
     Ok(Object { codec, chunks, payload })
 }
 
@@ -277,6 +278,17 @@ mod tests {
         let object = Object { codec: 1, chunks: vec![([3; 32], 300), ([4; 32], 1)], payload: b"xyz" };
         assert_eq!(decode_object(&object.encode()), Ok(object));
         assert!(decode_object(&[1, 0]).is_err());
+    }
+
+    #[test]
+    fn an_object_that_no_pack_can_hold_is_refused() {
+        let most = usize::from(CHUNKS_PER_OBJECT_MAX);
+        let of = |count: usize| Object { codec: 1, chunks: vec![([3; 32], 4); count], payload: b"xyz" };
+        assert!(decode_object(&of(most).encode()).is_ok());
+        assert!(decode_object(&of(most + 1).encode()).is_err());
+        assert!(decode_object(&of(1 << 16).encode()).is_err());
+        let longer = Object { codec: 1, chunks: vec![([3; 32], 4)], payload: b"12345" };
+        assert!(decode_object(&longer.encode()).is_err());
     }
 
     #[test]

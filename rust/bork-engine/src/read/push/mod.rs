@@ -210,6 +210,7 @@ impl Push<'_> {
         let moment = if self.unanswered.is_empty() { SHORT_POLL } else { POLL };
         match self.heard.answer(moment) {
             Some(answer) => self.answered(&answer),
+            None if self.heard.is_done() => Err(self.reading.port.fail(peer("it is done before all was sent"))),
             None => Ok(()),
         }
     }

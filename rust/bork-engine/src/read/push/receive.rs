@@ -51,6 +51,11 @@ impl Heard {
         std::mem::take(&mut problems.waiting)
     }
 
+    /// Whether the agent has said that it is done. It has nothing more to say then.
+    pub fn is_done(&self) -> bool {
+        self.done.get().is_some()
+    }
+
     /// Waits until the agent is done with so many entries.
     pub fn wait_done(&self, entries: u64) -> Result<(), Stop> {
         loop {
