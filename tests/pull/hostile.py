@@ -8,6 +8,7 @@ import os
 import struct
 import sys
 import time
+import zlib
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -294,6 +295,12 @@ LATE: dict[str, tuple[Said, str]] = {
     "a chunk of no bytes": (lambda plan: object_of([(plan.identify(b""), 0)], b""), PROTOCOL),
     "an object of no chunks": (lambda _: object_of([], b""), PROTOCOL),
     "an object of 2**30 chunks": (lambda _: frame(OBJECT, b"\0" + varint(1 << 30)), PROTOCOL),
+    "an object of more chunks than a pack can hold": (lambda plan: many_of(plan, 4_097), PROTOCOL),
+    "an object of 65,536 chunks": (lambda plan: many_of(plan, 1 << 16), PROTOCOL),
+    "an object that is longer compressed": (
+        lambda plan: object_of([(plan.identify(b"x"), 1)], zlib.compress(b"x") + bytes(20 << 20), speaker.ZLIB),
+        PROTOCOL,
+    ),
     "an object of an unknown codec": (lambda plan: object_of([(plan.identify(b"x"), 1)], b"x", 99), PROTOCOL),
     "an object that is longer than it says": (lambda plan: object_of([(plan.identify(b"x"), 1)], b"xy"), PROTOCOL),
     "an object that is shorter than it says": (lambda plan: object_of([(plan.identify(b"x"), 9)], b"x"), PROTOCOL),
@@ -347,7 +354,16 @@ LATE: dict[str, tuple[Said, str]] = {
 
 def bomb(length: int) -> bytes:
     """A body that says the truth about its length, and is short."""
-    return b"\2" + varint(length) + zstandard.compress(bytes(length))
+    return bomb_of(bytes(length))
+
+
+def bomb_of(content: bytes) -> bytes:
+    return b"\2" + varint(len(content)) + zstandard.compress(content)
+
+
+def many_of(plan: Plan, count: int) -> bytes:
+    """An object of that many chunks, all of them good."""
+    return object_of([(plan.identify(b"four"), 4)] * count, b"four" * count)
 
 
 def named(number: int) -> bytes:
@@ -447,6 +463,15 @@ def _(agent: Agent) -> None:
         links = b"".join(struct.pack(">BBIB", 0x92, 0xCE, (1 << 30) + number * 50_000 + n, 2) for n in range(50_000))
         agent.say(frame(UNIT, closed(b"\x95\0\x90\xdc" + struct.pack(">H", 50_000) + links + b"\x90\x90")))
     agent.say(done(1))
+
+
+@case("a chunk that is named a hundred million times before it comes", "did not send")
+def _(agent: Agent) -> None:
+    plan = agent.plan()
+    again = frame(speaker.LIST, bomb_of(slices((plan.identify(b"x"), 0, 1)) * 16_384))
+    for _ in range(6_000):
+        agent.say(again)
+    agent.say(unit([ROOT]), done(1))
 
 
 @case("units of the longest item", "counts its units wrong")

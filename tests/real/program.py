@@ -37,6 +37,7 @@ class Ended:
 def launch(
     *arguments: str | bytes | Path,
     cwd: Path | None = None,
+    stdin: int = subprocess.DEVNULL,
     stdout: int | IO[bytes] = subprocess.PIPE,
     before: Callable[[], None] | None = None,
 ) -> subprocess.Popen[bytes]:
@@ -44,7 +45,7 @@ def launch(
     return subprocess.Popen(
         [*BORK, *arguments],
         cwd=cwd,
-        stdin=subprocess.DEVNULL,
+        stdin=stdin,
         stdout=stdout,
         stderr=subprocess.PIPE,
         preexec_fn=before,  # noqa: PLW1509 (it only makes system calls)

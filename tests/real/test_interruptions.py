@@ -136,6 +136,26 @@ def ignore_hangup() -> None:
     signal.signal(signal.SIGHUP, signal.SIG_IGN)
 
 
+@pytest.mark.parametrize(
+    "words", [("-",), ("--paths-from-stdin",), ("--read-special", "fifo")], ids=lambda words: words[0]
+)
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM], ids=lambda number: number.name)
+def test_a_signal_ends_a_backup_that_waits_for_somebody_who_says_nothing(
+    words: tuple[str, ...], number: signal.Signals, repository: Path, tmp_path: Path
+) -> None:
+    os.mkfifo(tmp_path / "fifo")
+    child = launch("create", f"{repository}::waits", *words, cwd=tmp_path, stdin=subprocess.PIPE)
+    time.sleep(1)
+    assert child.poll() is None
+    child.send_signal(number)
+    try:
+        assert child.wait(20) == CODES[number]
+    finally:
+        child.kill()
+        _, err = child.communicate()
+    assert_interrupted(child.returncode, err, number)
+
+
 def test_a_backup_in_the_background_is_not_stopped_by_a_signal_that_is_ignored(
     bork: Bork, repository: Path, memory_disk: Path
 ) -> None:

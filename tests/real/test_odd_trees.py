@@ -227,3 +227,25 @@ def test_a_directory_of_a_hundred_thousand_entries_takes_little_memory(
     assert sum(1 for _ in os.scandir(restored)) == count
     for directory in (source, restored):
         shutil.rmtree(directory)
+
+
+# ---- long --------------------------------------------------------------------------------------------------------
+
+
+def test_a_hole_of_any_length_takes_no_memory(bork: Bork, repository: Path, memory_disk: Path, tmp_path: Path) -> None:
+    """Exbibytes are refused, by themselves; what fits is stored, and found again."""
+    source = memory_disk / "source"
+    source.mkdir()
+    for name, length in (("larger than any archive", 7 << 60), ("fits", 1 << 45)):
+        with (source / name).open("wb") as file:
+            file.write(b"begins")
+            file.truncate(length)
+    (source / "zz-after").write_bytes(b"stored")
+    for name in ("one", "two"):
+        ended = measured("create", "--files-cache", "disabled", f"{repository}::{name}", ".", cwd=source)
+        assert ended.code == 1
+        assert ended.err.count(b"\n") == 1
+        assert b"larger than any archive: it is 256 PiB long or longer" in ended.err
+        assert ended.peak_bytes < MEMORY_MAX
+    listed = bork("list", "--format", "{size} {path}{NL}", f"{repository}::two").stdout
+    assert sorted(listed.splitlines()) == [b"0 .", b"35184372088832 fits", b"6 zz-after"]
