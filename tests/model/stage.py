@@ -240,11 +240,18 @@ class Stage:
         return Search(worlds, processes, self.judge), start
 
     def explore(
-        self, semantics: Semantics, *processes: Process, crashes: int = 0, accepts: set[str] | None = None
+        self,
+        semantics: Semantics,
+        *processes: Process,
+        crashes: int = 0,
+        switches: int = -1,
+        accepts: set[str] | None = None,
     ) -> Counts:
-        """Every interleaving. ``accepts``: errors that processes may end with."""
+        """Every interleaving; with ``switches`` those in which a process that could go on is made to wait at most so
+        often. ``accepts``: errors that processes may end with.
+        """
         search, start = self.search(semantics, *processes, accepts=accepts, crashes=crashes)
-        return search.run(start, crashes)
+        return search.run(start, crashes, switches)
 
     def sample(
         self,

@@ -68,6 +68,14 @@ COMPANIES: dict[str, Company] = {
 }
 
 
+FOUR: Company = lambda stage: (
+    stage.writer("other"),
+    stage.writer("new"),
+    stage.deleter("keep"),
+    stage.compactor(),
+)
+
+
 def accepted(semantics: Semantics, processes: tuple[Process, ...]) -> set[str]:
     """Errors that are right: who waits in vain, comes too late, or was silent for so long that it was fenced."""
     names = [process.name for process in processes]
@@ -117,3 +125,13 @@ def test_interleavings_of_more_and_a_crash(
         counts = stage.sample(semantics, *processes, crashes=1, random=random, orders=SAMPLES, accepts=accepts)
         count(f"{len(processes)} processes and a crash, {semantics.name}, a sample", counts)
     assert counts.ends > 0
+
+
+def test_two_writers_a_deleter_a_compactor_and_a_crash_with_few_switches(stage: Stage, count: Count) -> None:
+    """Everything, as long as hardly anybody is made to wait. Most faults of this kind need one or two switches."""
+    switches = 2 if SOAK else 1
+    stage.begin_with("two archives")
+    processes = FOUR(stage)
+    counts = stage.explore(LOCAL, *processes, crashes=1, switches=switches, accepts=accepted(LOCAL, processes))
+    count(f"four processes and a crash, {LOCAL.name}, all with at most {switches} switches", counts)
+    assert counts.ends > 10_000
