@@ -372,6 +372,14 @@ def test_extract_lists_paths_as_it_writes_them(scene: Scene, source: Path, tmp_p
     assert events.shown == b"deep\ndeep/random\nsame\n"
 
 
+def test_two_listed_paths_for_one_place_are_refused(scene: Scene, source: Path) -> None:
+    scene.init()
+    (source / "paths").write_bytes(b"%s/./small\n%s/./small\n" % (bytes(source), bytes(source / "folder")))
+    with open(source / "paths", "rb") as paths, pytest.raises(CommandError, match="would both be stored as small"):
+        scene.create("monday", path_list=PathList(paths.fileno(), b"\n"))
+    assert scene.names() == []
+
+
 def test_a_root_stored_inside_another_one_takes_the_place_of_what_is_there(scene: Scene, tmp_path: Path) -> None:
     """So a snapshot of / and one of /home make one archive."""
     for path in ("root/etc", "root/home/hidden", "root/usr", "home/ann", "deep/x"):
