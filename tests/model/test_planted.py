@@ -4,6 +4,7 @@ import pytest
 
 from bork.archive.generation import Generation
 from bork.operations import compact, index, sessions
+from bork.repository import layout
 from bork.repository.layout import HeadId, SessionId
 from bork.repository.repository import Repository
 from bork.repository.sight import Sight
@@ -44,7 +45,7 @@ def test_a_session_is_put_too_late(stage: Stage, monkeypatch: pytest.MonkeyPatch
 
     def too_late(self: Repository, session: SessionId, data: bytes, *whats: str) -> tuple[Hold, Sight]:
         sight = self.look(*whats)
-        return self.hold_session(session, data), sight
+        return self._store.hold(layout.session_name(session), data), sight
 
     monkeypatch.setattr(Repository, "hold_and_look", too_late)
     stage.begin_with("deleted")

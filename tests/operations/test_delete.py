@@ -18,7 +18,7 @@ from bork.operations.access import LocalStores
 from bork.operations.delete import DeleteOptions, DeleteOutcome, RepositoryDeleteOptions, Step
 from bork.operations.opening import open_repository
 from bork.operations.selection import ArchiveFilter, ArchiveName
-from bork.storage.names import ObjectName
+from bork.storage.names import CONFIG, ObjectName
 from tests.operations.scene import PASSPHRASE, Recorder, Scene, expected, tree
 from tests.operations.test_faults import attempts, mend
 from tests.storage.faulty import FAULTS, Crash, Fault
@@ -299,7 +299,7 @@ def test_a_deletion_that_was_interrupted_can_be_repeated_and_no_archive_is_ever_
             if "keys" in {name.partition("/")[0] for name in week.stores.objects["/repository"]}:
                 for name in week.names():
                     assert week.restore(name) == expected(source)
-            if week.stores.objects["/repository"]:
+            if CONFIG in week.stores.objects["/repository"]:
                 delete.repository(week.access(), RepositoryDeleteOptions())
         assert {name for name in week.stores.objects["/repository"] if not name.startswith("sessions/")} == set()
         week.stores.objects["/repository"].clear()

@@ -364,9 +364,7 @@ class Marks:
     def mark_packs(self, names: Sequence[bytes]) -> None:
         """Mark all that is in these packs, needed or not."""
     def usage(self) -> list[tuple[bytes, int, int, int, int]]:
-        """Each pack that the storage holds: name, length, stored bytes of its objects, needed bytes of them, needed
-        chunks.
-        """
+        """Each pack of the storage: name, length, stored bytes of its objects, needed bytes of them, needed chunks."""
 
 @final
 class MarkEngine:

@@ -133,7 +133,7 @@ def select(entries: Iterable[ArchiveEntry], wanted: ArchiveFilter) -> list[Archi
     chosen = [entry for entry in entries if _matches(entry.head.name, wanted)]
     for key in reversed(wanted.sort_by):
         if key == "timestamp":
-            chosen.sort(key=lambda entry: entry.head.time_ns)
+            chosen.sort(key=lambda entry: (entry.head.time_ns, entry.head.name))  # as prune, where times are equal
         elif key == "id":
             chosen.sort(key=lambda entry: entry.id)
         else:

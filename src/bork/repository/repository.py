@@ -105,7 +105,7 @@ class Repository:
         return _look(self._store, whats)
 
     def hold_and_look(self, session: SessionId, data: bytes, *whats: str) -> tuple[Hold, Sight]:
-        """``hold_session``, and then ``look``. Raises: as both; then there is no session."""
+        """Put a session that lives as long as this process, then ``look``. Raises: StorageError; then there is none."""
         hold, found = self._store.hold_and_look(layout.session_name(session), data, looks_at(whats))
         return hold, Sight(dict(zip(whats, found, strict=True)))
 
@@ -279,10 +279,6 @@ class Repository:
         )
 
     # ---- sessions and generations: see docs/format/sessions.md ---------------------------------------------------
-
-    def hold_session(self, session: SessionId, data: bytes) -> Hold:
-        """Put a session that lives as long as this process. Raises: StorageError."""
-        return self._store.hold(layout.session_name(session), data)
 
     def get_session(self, session: SessionId) -> bytes:
         """Raises: ObjectMissing."""
