@@ -5,7 +5,7 @@ use crate::error::EngineError;
 use crate::objects::ObjectReader;
 use crate::tree::LeafStream;
 use bork_core::seam::Stop;
-use bork_format::item::{Content, Item, Slice, decode_list};
+use bork_format::item::{Content, Item, Slice, TYPE_MASK, decode_list, encode_slices};
 use bork_format::node::{LeafReader, compare};
 use std::cmp::Ordering;
 use std::sync::Arc;
@@ -31,10 +31,32 @@ pub fn for_each(reading: &Arc<Reading>, mut each: impl FnMut(&[u8], Item) -> Res
                 return Err(reading.port.fail(EngineError::damaged("tree", "its leaves are not in order")));
             }
             if plan.filter.wants(if path.is_empty() { b"." } else { path }) {
-                each(path, Item::decode(body).map_err(|error| fail(reading, error))?)?;
+                let mut item = Item::decode(body).map_err(|error| fail(reading, error))?;
+                tell_apart(&mut item);
+                each(path, item)?;
             }
         }
         last = Some(leaf_reader.into_path()).filter(|path| !path.is_empty());
+    }
+}
+
+/// Makes sets of hard links of those names alone that have the same content. The number of a set is made of an inode
+/// number, which a moment later, or on another device of the same number, can be that of another file.
+fn tell_apart(item: &mut Item) {
+    if let Some(link) = &mut item.link {
+        let mut hasher = blake3::Hasher::new();
+        for number in [u64::from(item.mode & TYPE_MASK), item.size, u64::from(item.device.is_some())] {
+            hasher.update(&number.to_le_bytes());
+        }
+        let (major, minor) = item.device.unwrap_or_default();
+        hasher.update(&major.to_le_bytes()).update(&minor.to_le_bytes());
+        match &item.content {
+            Content::Slices(slices) => hasher.update(&encode_slices(slices)),
+            Content::Lists(lists) => hasher.update(lists.as_flattened()),
+        };
+        hasher.update(&item.target);
+        let digest = hasher.finalize();
+        link.group ^= digest.as_bytes().first_chunk().map_or(0, |first| u64::from_le_bytes(*first));
     }
 }
 
@@ -67,5 +89,27 @@ pub fn for_each_slice<E: From<EngineError>>(
             let slices = decode_list(&reader.read(id)?).map_err(EngineError::from)?;
             slices.iter().try_for_each(&mut each)
         }),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use bork_format::item::{Link, TYPE_FILE};
+
+    fn named(size: u64, id: u8, count: u32) -> Item {
+        let content = Content::Slices(vec![Slice { id: [id; 32], offset: 0, length: size as u32 }]);
+        let link = Some(Link { group: 7, count });
+        let mut item = Item { mode: TYPE_FILE, size, content, link, ..Item::default() };
+        tell_apart(&mut item);
+        item
+    }
+
+    #[test]
+    fn names_of_one_set_are_linked_only_if_they_have_the_same_content() {
+        let group = |item: Item| item.link.map(|link| link.group);
+        assert_eq!(group(named(5, 1, 2)), group(named(5, 1, 3)));
+        assert_ne!(group(named(5, 1, 2)), group(named(5, 2, 2)));
+        assert_ne!(group(named(5, 1, 2)), group(named(6, 1, 2)));
     }
 }
