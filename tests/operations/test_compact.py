@@ -378,3 +378,31 @@ def test_an_archive_that_is_renamed_away_and_back_while_it_is_looked_for_is_foun
     assert next(is_away, None) is None  # it happened
     assert is_sound(scene)
     assert scene.restore("old") == expected(trees["old"])
+
+
+@pytest.mark.parametrize("attempt", range(6))
+def test_of_two_copies_of_a_node_the_one_that_can_be_read_is_kept(scene: Scene, tmp_path: Path, attempt: int) -> None:
+    """Which index is looked at first depends on its name, which is another one each time."""
+    root = tmp_path / "source"
+    root.mkdir()
+    for number in range(30):
+        (root / f"{number}").write_bytes(b"%d" % number)
+    scene.init("none")
+    scene.create("one", root)
+    store = scene.stores.objects["/repository"]
+    for name in sorted(objects(scene, "packs/")):
+        whole = store[name]
+        store[name] = whole[:74] + bytes([whole[74] ^ 1]) + whole[75:]
+        try:
+            scene.restore("one")
+        except IntegrityError as fault:
+            if "items of the archive" not in str(fault):
+                break  # this is the pack of the tree, and not of content
+        store[name] = whole
+    else:
+        pytest.fail("no pack holds the tree")
+    scene.create("two", root)  # it meets the damaged node, and stores it again
+    assert scene.restore("one") == expected(root)
+    run(scene)
+    assert scene.restore("one") == expected(root)
+    assert scene.restore("two") == expected(root)

@@ -7,7 +7,7 @@
 
 use crate::error::EngineError;
 use crate::filter::Filter;
-use crate::index::{ChunkIndex, Table};
+use crate::index::{ChunkIndex, Location, Table};
 use crate::objects::ObjectReader;
 use crate::port::{Event, Outcome, Port};
 use crate::secrets::Keys;
@@ -91,6 +91,19 @@ impl Marks {
         }
         let bit = 1 << (at % 64);
         Some(marked.bits[at / 64].fetch_or(bit, Ordering::Relaxed) & bit == 0)
+    }
+
+    /// Marks, instead of whatever copy of a chunk was marked before, the one that has just been read and is good.
+    pub fn move_to(&self, id: &Id, good: &Location) {
+        for marked in self.tables.iter().filter(|marked| marked.filter.may_contain(id)) {
+            for (at, _, location) in marked.table.copies(id) {
+                let (place, bit) = (&marked.bits[at / 64], 1 << (at % 64));
+                match (location.pack, location.object_index) == (good.pack, good.object_index) {
+                    true => place.fetch_or(bit, Ordering::Relaxed),
+                    false => place.fetch_and(!bit, Ordering::Relaxed),
+                };
+            }
+        }
     }
 
     /// Marks all that is in some packs, needed or not. Cost: a pass over all tables.
@@ -281,6 +294,14 @@ impl Marking {
         Ok(())
     }
 
+    /// A node or list was read: of several copies that one is needed, and not one that nobody has looked at. Copies that
+    /// did not open are known to be damaged by now, so this finds the one that did.
+    fn settle(&self, id: &Id) {
+        if let Some(location) = self.index.locate(id) {
+            self.marks.move_to(id, &location);
+        }
+    }
+
     /// Some nodes to visit; `None` when all have been.
     fn take(&self) -> Result<Option<Vec<(Id, usize)>>, Stop> {
         let mut queue = self.queue.lock().expect("no holder panics");
@@ -309,7 +330,10 @@ impl Marking {
                 Ok(nodes) => Ok(std::borrow::Cow::Borrowed(&nodes[at])),
                 Err(_) => reader.read(id).map(std::borrow::Cow::Owned), // finds out which one it is
             };
-            let visited = node.and_then(|node| self.node(&node, *archive, reader));
+            let visited = node.and_then(|node| {
+                self.settle(id);
+                self.node(&node, *archive, reader)
+            });
             match visited {
                 Ok(Ok(())) => {}
                 Ok(Err(stop)) => return Err(stop),
@@ -338,7 +362,11 @@ impl Marking {
                 Content::Lists(lists) => {
                     for list in lists {
                         match self.marks.mark(&list, &self.index) {
-                            Some(true) => self.slices(&decode_list(&reader.read(&list)?)?),
+                            Some(true) => {
+                                let slices = decode_list(&reader.read(&list)?)?;
+                                self.settle(&list);
+                                self.slices(&slices);
+                            }
                             Some(false) => {}
                             None => self.report_missing(leaf.path())?,
                         }
