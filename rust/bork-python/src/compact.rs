@@ -98,7 +98,8 @@ engine_class!(RewriteEngine writes {
             scratch: p.get("scratch_dir")?,
         };
         let packs = packs.iter().map(|name| id_from(name, "pack")).collect::<PyResult<_>>()?;
-        let plan = RewritePlan { packs, threads: plan::threads(p.get("threads")?), options };
+        let verify = p.get("verify")?;
+        let plan = RewritePlan { packs, threads: plan::threads(p.get("threads")?), verify, options };
         p.finish()?;
         let (keys, index, marks) = (Arc::clone(&keys.0), Arc::clone(&index.0), Arc::clone(&marks.0));
         Ok(RewriteEngine(py.detach(|| Rewrite::start(plan, keys, index, marks)).map_err(to_python)?))

@@ -225,6 +225,7 @@ class _Compaction:
         plan: dict[str, object] = {
             "threads": self._access.threads,
             "packs": [pack.name for pack in chosen],
+            "verify": False,
             "compression": self._options.compression._asdict(),
             "pack_size": choose_pack_size(sum(self._loaded.packs.values())),
             "scratch_dir": cache_directory(self._access, self._repository),

@@ -140,6 +140,7 @@ class Repair:
         plan: dict[str, object] = {
             "threads": self._access.threads,
             "packs": packs,
+            "verify": True,  # a chunk that is not what its id says must not be found again
             "compression": Compression("zstd", 3)._asdict(),
             "pack_size": choose_pack_size(sum(loaded.packs.values())),
             "scratch_dir": cache_directory(self._access, self._repository),

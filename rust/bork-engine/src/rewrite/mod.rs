@@ -29,12 +29,15 @@ pub struct RewritePlan {
     pub threads: usize,
     /// Packs whose needed chunks are moved.
     pub packs: Vec<Id>,
+    /// Decompress and compare what is moved whole, too: for a repair, which moves what is known to be damaged.
+    pub verify: bool,
     /// How new packs are made; the compression is for groups of chunks that stay of a larger group.
     pub options: PackOptions,
 }
 
 struct Rewriting {
     packs: Vec<Id>,
+    verify: bool,
     threads: usize,
     half: Arc<Half>,
     marks: Arc<Marks>,
@@ -59,12 +62,12 @@ impl RewriteEngine {
         index: Arc<ChunkIndex>,
         marks: Arc<Marks>,
     ) -> Result<Self, EngineError> {
-        let RewritePlan { threads, packs, options } = plan;
+        let RewritePlan { threads, packs, verify, options } = plan;
         let threads = threads.max(1);
         let half = Arc::new(Half::new(keys, index, Port::new(), options, threads));
         let [done, objects, bytes] = [0; 3].map(AtomicU64::new);
         let rewriting =
-            Arc::new(Rewriting { packs, threads, half, marks, done, objects, bytes, kept: Mutex::default() });
+            Arc::new(Rewriting { packs, verify, threads, half, marks, done, objects, bytes, kept: Mutex::default() });
         let shared = Arc::clone(&rewriting);
         let threads = Threads::coordinator(&rewriting.half.port, move || shared.run())?;
         Ok(RewriteEngine { rewriting, _threads: threads })

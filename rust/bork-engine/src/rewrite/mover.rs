@@ -103,8 +103,8 @@ impl Mover {
         };
         self.rewriting.objects.fetch_add(1, Ordering::Relaxed);
         self.rewriting.bytes.fetch_add(u64::from(record.stored), Ordering::Relaxed);
-        if !wanted.is_whole() {
-            return wanted.chunks().try_for_each(|(id, place)| self.sink.regroup(id, &self.plain[place]));
+        if !wanted.is_whole() || (self.rewriting.verify && !self.is_good(&wanted)) {
+            return self.some(&wanted);
         }
         self.sink.copy(Prepared {
             payload,
@@ -117,22 +117,40 @@ impl Mover {
         })
     }
 
+    /// Moves the needed chunks of the object in `plain`, but for those that are not what their ids say.
+    fn some(&mut self, wanted: &Wanted) -> Result<(), Stop> {
+        for (id, place) in wanted.chunks() {
+            match verify_chunk(&self.rewriting.half.keys, id, self.plain.get(place.clone())) {
+                Ok(()) => self.sink.regroup(id, &self.plain[place])?,
+                Err(error) => self.rewriting.keep(&wanted.location.pack, &locate(error, &wanted.location))?,
+            }
+        }
+        Ok(())
+    }
+
+    /// Whether every chunk of the object in `plain` is what its id says.
+    fn is_good(&self, wanted: &Wanted) -> bool {
+        let keys = &self.rewriting.half.keys;
+        wanted.chunks().all(|(id, place)| verify_chunk(keys, id, self.plain.get(place)).is_ok())
+    }
+
+    fn is_compared(&self, wanted: &Wanted) -> bool {
+        self.rewriting.verify || !wanted.is_whole()
+    }
+
     /// The compressed bytes of an object. They are authentic: what is moved as it is was compared with its ids when it
-    /// was stored, and is not decompressed. Of any other object the needed chunks are compared, in `plain`.
+    /// was stored, and is not decompressed but for a repair. Any other object is then in `plain`.
     fn open<'a>(&mut self, wanted: &Wanted, sealed: &'a mut [u8]) -> Result<&'a [u8], EngineError> {
         let (location, record) = (&wanted.location, &wanted.object.record);
         let seal = self.seals.get(&location.pack).ok_or_else(|| EngineError::Internal("no seal".into()))?;
         let payload = open_payload(&seal, location.object_index, record, sealed)?;
-        if wanted.is_whole() {
+        if !self.is_compared(wanted) {
             return Ok(payload);
         }
         self.plain.resize(record.plain as usize, 0);
         self.decompressor
             .decompress(record.codec, payload, record.plain as usize, &mut self.plain)
             .map_err(|error| EngineError::damaged("object", error.to_string()))?;
-        for (id, place) in wanted.chunks() {
-            verify_chunk(&self.rewriting.half.keys, id, self.plain.get(place))?;
-        }
         Ok(payload)
     }
 }
