@@ -122,7 +122,13 @@ impl<S: ChunkSink> Worker<'_, S> {
             return b'U';
         }
         let mut item = Item::default();
-        let place = Place { dir: subject.entry.dir.fd(), name: subject.name, file: None };
+        // Most file flags are told of open files alone.
+        let file = match self.shared.options.metadata.flags {
+            true => open(subject.entry.dir.fd(), subject.name, false).ok(),
+            false => None,
+        };
+        let place =
+            Place { dir: subject.entry.dir.fd(), name: subject.name, file: file.as_ref().map(|file| file.as_fd()) };
         let problems = metadata::read(&mut item, stat, place, &mut self.names, &self.shared.options.metadata);
         out.problems.extend(problems.into_iter().map(|problem| (subject.shown(), problem)));
         item.size = old.size;
