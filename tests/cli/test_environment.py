@@ -4,7 +4,7 @@ import os
 
 import pytest
 
-from bork.cli.environment import Environment
+from bork.cli.environment import Environment, for_others
 
 
 def test_the_own_variable_wins_even_if_it_is_empty() -> None:
@@ -73,3 +73,12 @@ def test_who_and_where_we_are_can_be_given() -> None:
     assert (environment.hostname(), environment.username()) == ("alpha.example", "ann")
     assert Environment({}).username()
     assert Environment({}).fqdn()
+
+
+def test_other_programs_are_given_no_passphrase(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("BORK_PASSPHRASE", "BORG_PASSPHRASE", "BORK_NEW_PASSPHRASE", "BORG_NEW_PASSPHRASE"):
+        monkeypatch.setenv(name, "secret")
+    monkeypatch.setenv("BORK_REPO", "kept")
+    given = for_others()
+    assert given["BORK_REPO"] == "kept"
+    assert "secret" not in given.values()

@@ -259,3 +259,9 @@ def test_no_text_gets_more_than_a_value_error_out_of_a_conversion(text: str) -> 
             convert(text)
         except ValueError:
             continue
+
+
+@pytest.mark.parametrize("text", ["9223372036854775808", "100000000T"])
+def test_a_quota_that_no_config_can_hold_is_refused(text: str) -> None:
+    with pytest.raises(ValueError, match="too large"):
+        values.storage_quota(text)

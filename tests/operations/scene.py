@@ -157,7 +157,7 @@ class Scene:
         return contents(target)
 
     def names(self, access: Access | None = None) -> list[str]:
-        """The archives, in the order of their making."""
+        """The archives, in the order of their times, and of their names."""
         return [str(entry.name) for entry in listing.archives(access or self.access(), ArchiveFilter()).archives]
 
 

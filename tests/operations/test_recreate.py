@@ -173,7 +173,7 @@ def test_the_head_keeps_what_it_said_but_for_what_was_asked(filled: Scene) -> No
 def test_a_target_is_a_new_archive_and_the_old_one_stays(filled: Scene, source: Path) -> None:
     before = dict(objects(filled))
     run(filled, target=ArchiveName("lean"), patterns=exclude("source/folder"))
-    assert filled.names() == ["monday", "lean"]
+    assert filled.names() == ["lean", "monday"]
     assert filled.restore("monday") == expected(source)
     assert "source/folder" not in filled.restore("lean")
     assert before.items() <= objects(filled).items()
@@ -415,7 +415,7 @@ def test_a_repository_that_only_takes_new_archives_lets_none_be_replaced(scene: 
     with pytest.raises(AppendOnly):
         run(scene, comment="x")
     run(scene, target=ArchiveName("copy"), comment="x")
-    assert scene.names() == ["monday", "copy"]
+    assert scene.names() == ["copy", "monday"]  # of one time: in the order of their names
 
 
 def test_a_recreation_whose_session_is_broken_changes_no_archive(filled: Scene, source: Path) -> None:

@@ -175,6 +175,7 @@ class _Fields:
 def _is_text(value: object) -> str:
     if not isinstance(value, str):
         raise TypeError(f"{value!r} instead of a text")
+    value.encode("utf-8", "surrogateescape")  # ValueError: a surrogate that stands for no byte
     return value
 
 

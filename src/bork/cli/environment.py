@@ -11,6 +11,14 @@ from collections.abc import Mapping
 PREFIXES = ("BORK_", "BORG_")
 
 
+def for_others() -> dict[str, str]:
+    """The environment for programs that are no Bork: without passphrases, which they, and what they start as some other
+    user, have no use for.
+    """
+    secrets = {prefix + name for prefix in PREFIXES for name in ("PASSPHRASE", "NEW_PASSPHRASE")}
+    return {name: value for name, value in os.environ.items() if name not in secrets}
+
+
 class Environment:
     """A view of the environment. ``variables`` is given by tests; otherwise it is that of the process."""
 

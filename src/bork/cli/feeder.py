@@ -11,6 +11,7 @@ import subprocess
 from types import TracebackType
 from typing import Self
 
+from bork.cli.environment import for_others
 from bork.errors import CommandError
 
 
@@ -28,6 +29,7 @@ class Feeder:
             self._process = subprocess.Popen(
                 words,
                 stdout=subprocess.PIPE,
+                env=for_others(),
                 preexec_fn=_ignore_interrupt,  # noqa: PLW1509 (no engine, and so no thread, has been started yet)
             )
         except (OSError, ValueError) as error:

@@ -8,6 +8,7 @@ import shlex
 import subprocess
 from typing import TYPE_CHECKING, Self
 
+from bork.cli.environment import for_others
 from bork.cli.options import Option
 from bork.cli.output.streams import ClosedOutput, Out
 from bork.errors import CommandError, OutputFault, SourceFault
@@ -53,7 +54,8 @@ def _start(command: str, stdin: int, stdout: int) -> subprocess.Popen[bytes]:
     Raises: CommandError.
     """
     try:
-        return subprocess.Popen(shlex.split(command), stdin=stdin, stdout=stdout, bufsize=0, process_group=0)
+        words, environment = shlex.split(command), for_others()
+        return subprocess.Popen(words, stdin=stdin, stdout=stdout, env=environment, bufsize=0, process_group=0)
     except (OSError, ValueError, IndexError) as error:
         reason = error.strerror if isinstance(error, OSError) else error
         raise CommandError(f"filter {command}: process creation failed: {reason}") from None

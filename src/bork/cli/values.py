@@ -128,6 +128,8 @@ def storage_quota(text: str) -> int:
         raise ValueError(f"invalid size: {text!r}") from None
     if quota < 0 or 0 < quota < QUOTA_MIN_BYTES:
         raise ValueError(f"quota is too small ({text}), at least 10M are required")
+    if quota >= 1 << 63:
+        raise ValueError(f"quota is too large ({text})")
     return quota
 
 

@@ -126,7 +126,7 @@ class FileSlots:
     def replace(self, slot: Slot, data: bytes) -> None:
         """As ``KeyPlace``."""
         try:
-            write_private(slot.where, self._text(data))
+            write_private(os.path.realpath(slot.where), self._text(data))  # a link to a stick stays one
         except OSError as fault:
             raise OutputFault(slot.where, os.strerror(fault.errno or 0)) from fault
 

@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from bork.repository.layout import HeadId
 
 MIB = 1 << 20
+SEQUENCE_MAX = (1 << 63) - 1  # see docs/format/archive.md
 PACK_SIZE_MIN = 16 * MIB  # large enough that fsync and seek cost little; two of them are in memory at a time
 PACK_SIZE_MAX = 64 * MIB
 PACKS_AIMED_AT = 8192  # above that the packs of a repository grow, not their number
@@ -61,7 +62,8 @@ def commit(opened: OpenRepository, head: ArchiveHead, heads: Heads) -> tuple[Arc
     newer = load_heads(repository, keys, [name for name in names if name not in seen])
     heads = Heads((*heads.entries, *newer.entries), newer.damaged)
     placed = head._replace(
-        sequence=1 + max((entry.head.sequence for entry in heads.entries), default=0),
+        # The highest of all may be somebody's lie: it must not keep others from their commits.
+        sequence=min(1 + max((entry.head.sequence for entry in heads.entries), default=0), SEQUENCE_MAX),
         ledger=digest(b"".join(sorted(names))),
         session=session.id.hex(),
         generation=session.record.generation,

@@ -231,7 +231,9 @@ def choose_previous(
 def _previous(heads: Heads, options: CreateOptions) -> dict[str, object] | None:
     username = options.username if options.of_user else None
     entry = choose_previous(heads, options.hostname, _recorded_roots(options), username)
-    return None if entry is None else {"root": entry.head.root, "start_ns": entry.head.start_ns - CLOCK_TICK_NS}
+    if entry is None:
+        return None
+    return {"root": entry.head.root, "start_ns": max(entry.head.start_ns - CLOCK_TICK_NS, -(1 << 63))}
 
 
 def _recorded_roots(options: CreateOptions) -> tuple[bytes, ...]:

@@ -11,7 +11,7 @@ from bork.crypto.places import KeyPlace, key_place
 from bork.crypto.slots import seal_slot, verify_slot
 from bork.errors import KeyMismatch, OutputFault, RepoIdMismatch, UnencryptedRepo
 from bork.operations.opening import OpenRepository, open_repository, unlock
-from bork.storage.private import write_private
+from bork.storage.private import write_to
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -43,7 +43,7 @@ def export(access: Access, path: str | None, style: KeyStyle) -> str:
     text = _FORMS[style](repository_id, data)
     if path is not None:
         try:
-            write_private(path, text.encode("ascii"))
+            write_to(path, text.encode("ascii"))
         except OSError as fault:
             raise OutputFault(path, os.strerror(fault.errno or 0)) from fault
     return text
@@ -59,7 +59,7 @@ def export_related(access: Access, path: str | None) -> str:
         text = related.encode(opened.keys.related_secret())
     if path is not None:
         try:
-            write_private(path, text.encode("ascii"))
+            write_to(path, text.encode("ascii"))
         except OSError as fault:
             raise OutputFault(path, os.strerror(fault.errno or 0)) from fault
     return text

@@ -3,9 +3,25 @@
 from __future__ import annotations
 
 import os
+import stat
 
 from bork.storage.filesystem import THIS_MACHINE
 from bork.storage.publishing import sync_directory
+
+
+def write_to(path: str, data: bytes) -> None:
+    """As ``write_private``, where the user has named the place: links are followed, and what is no file (a device, a
+    pipe) is written to, and stays what it is. Raises: OSError.
+    """
+    try:
+        is_file = stat.S_ISREG(os.stat(path).st_mode)
+    except FileNotFoundError:
+        is_file = True
+    if is_file:
+        write_private(os.path.realpath(path), data)
+        return
+    with open(path, "wb", buffering=0) as file:
+        file.write(data)
 
 
 def write_private(path: str, data: bytes, *, exclusive: bool = False) -> None:

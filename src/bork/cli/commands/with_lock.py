@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import os
 import subprocess
 from typing import TYPE_CHECKING
 
+from bork.cli.environment import for_others
 from bork.cli.exit_codes import of_signal
 from bork.cli.options import Command, Positional
 from bork.errors import CommandError
@@ -27,7 +27,6 @@ the same repository would wait for this one, and fail.""",
     verbatim_behind="command",
 )
 
-SECRETS = ("BORG_PASSPHRASE", "BORK_PASSPHRASE")  # other programs have no use for them
 GRACE_S = 5  # for the program to end after SIGTERM
 
 
@@ -46,9 +45,8 @@ def run(invocation: Invocation) -> None:
 
 def _call(words: list[str]) -> int:
     """The exit code of a program, which does not outlive us; negative: the signal that has ended it."""
-    environment = {name: value for name, value in os.environ.items() if name not in SECRETS}
     try:
-        process = subprocess.Popen(words, env=environment)
+        process = subprocess.Popen(words, env=for_others())
     except (OSError, ValueError) as error:
         raise CommandError(f"Error while trying to run '{words[0]}': {error}") from None
     try:

@@ -166,7 +166,11 @@ class _Loop:
             if step.exclusive in self._held:
                 self._waiting.setdefault(step.exclusive, []).extend((job, step) for job in jobs)
                 return
-            lock = self._settings.states.lock_compaction(step.exclusive)
+            try:
+                lock = self._settings.states.lock_compaction(step.exclusive)
+            except CacheFault as fault:  # it is this step that cannot be, and no other host
+                self._go_on(jobs, Ended(None, str(fault)))
+                return
             if lock is None:
                 text = f"{step.stage} is left out: another process is at it"
                 self._observer.record(host.name, message("info", text))
