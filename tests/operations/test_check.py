@@ -227,6 +227,6 @@ def test_a_backup_that_is_committed_when_a_check_or_a_compaction_has_read_the_in
     monkeypatch.setattr(compact, "load_index", load_and_wait)
     assert compact.run(filled.access(), CompactOptions(), Recorder()).missing_chunks == 0
     monkeypatch.undo()
-    assert filled.names() == ["monday", "tuesday", "wednesday", "thursday"]
+    assert set(filled.names()) == {"monday", "tuesday", "wednesday", "thursday"}
     assert filled.restore("thursday") == expected(source)
     assert run(filled)[1] == []
