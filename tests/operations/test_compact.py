@@ -309,21 +309,27 @@ def test_missing_chunks_are_counted_and_stay_missing(scene: Scene, trees: dict[s
     assert any("missing" in message for _, message in events.logged)
 
 
+def fill_up(monkeypatch: pytest.MonkeyPatch, owner: type, method: str) -> list[str]:
+    """The method finds no space until the reserve is used; the result tells when that was."""
+    used: list[str] = []
+    real = getattr(owner, method)
+
+    def put(self: object, *arguments: object) -> None:
+        if not used:
+            raise NoSpace("/repository", "put", "an object")
+        real(self, *arguments)
+
+    monkeypatch.setattr(owner, method, put)
+    monkeypatch.setattr(MemoryStore, "use_reserve", lambda _: used.append("reserve"))
+    return used
+
+
 def test_a_full_medium_still_gives_space_back(
     scene: Scene, trees: dict[str, Path], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The first round only deletes: its generation may use the reserve."""
     remove(scene, "old", "keep")
-    used: list[str] = []
-    real = MemoryStore.put_if_absent
-
-    def put(self: MemoryStore, name: ObjectName, data: bytes) -> None:
-        if not used:
-            raise NoSpace(self.location, "put", name)
-        real(self, name, data)
-
-    monkeypatch.setattr(MemoryStore, "put_if_absent", put)
-    monkeypatch.setattr(MemoryStore, "use_reserve", lambda _: used.append("reserve"))
+    fill_up(monkeypatch, MemoryStore, "put_if_absent")
     assert run(scene).freed_bytes > 0
     assert objects(scene, "packs/") == set()
 
@@ -333,16 +339,7 @@ def test_a_medium_with_room_for_one_session_gives_space_back(
 ) -> None:
     """A session that changes is another file beside the first for a moment."""
     remove(scene, "old", "keep")
-    used: list[str] = []
-    real = MemoryHold.replace
-
-    def replace(self: MemoryHold, data: bytes) -> None:
-        if not used:
-            raise NoSpace("/repository", "put", "sessions/...")
-        real(self, data)
-
-    monkeypatch.setattr(MemoryHold, "replace", replace)
-    monkeypatch.setattr(MemoryStore, "use_reserve", lambda _: used.append("reserve"))
+    used = fill_up(monkeypatch, MemoryHold, "replace")
     assert run(scene).freed_bytes > 0
     assert used
 

@@ -7,7 +7,7 @@ import os
 import sys
 from typing import TYPE_CHECKING, Any
 
-from bork.cli.environment import PREFIXES
+from bork.cli.environment import without
 from bork.cli.options import Option
 from bork.cli.output import console as consoles
 from bork.cli.output.text import encode, one_line
@@ -136,8 +136,7 @@ def own_words(argv0: str) -> tuple[str, ...]:
 
 def _without_secrets(variables: Mapping[str, str]) -> dict[str, str]:
     """ssh may be configured to send variables, and ``bork serve`` needs no passphrase."""
-    secrets = {prefix + name for prefix in PREFIXES for name in _SECRETS}
-    return {name: value for name, value in variables.items() if name not in secrets}
+    return without(variables, _SECRETS)
 
 
 def _passphrase(invocation: Invocation, location: Location) -> bytes | None:

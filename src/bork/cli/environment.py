@@ -6,7 +6,7 @@ The only module that reads ``os.environ``. Everything below ``cli`` gets values.
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 
 PREFIXES = ("BORK_", "BORG_")
 
@@ -15,8 +15,13 @@ def for_others() -> dict[str, str]:
     """The environment for programs that are no Bork: without passphrases, which they, and what they start as some other
     user, have no use for.
     """
-    secrets = {prefix + name for prefix in PREFIXES for name in ("PASSPHRASE", "NEW_PASSPHRASE")}
-    return {name: value for name, value in os.environ.items() if name not in secrets}
+    return without(os.environ, ("PASSPHRASE", "NEW_PASSPHRASE"))
+
+
+def without(variables: Mapping[str, str], names: Collection[str]) -> dict[str, str]:
+    """The variables but for these, under both prefixes."""
+    left_out = {prefix + name for prefix in PREFIXES for name in names}
+    return {name: value for name, value in variables.items() if name not in left_out}
 
 
 class Environment:

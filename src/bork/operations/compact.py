@@ -8,10 +8,10 @@ are looked at before.
 
 from __future__ import annotations
 
+from functools import partial
 from typing import TYPE_CHECKING, NamedTuple
 
 from bork.core import MarkEngine, Marks, RewriteEngine
-from bork.errors import NoSpace
 from bork.operations import generations, merging
 from bork.operations.committing import choose_pack_size
 from bork.operations.create import Compression
@@ -21,6 +21,7 @@ from bork.operations.index import cache_directory, load_index, look_at_all
 from bork.operations.merging import Table
 from bork.operations.opening import OpenRepository, open_repository
 from bork.operations.reading import percent
+from bork.operations.reserving import with_reserve
 from bork.repository.layout import PackId
 
 if TYPE_CHECKING:
@@ -255,11 +256,7 @@ class _Compaction:
 
     def _publish(self, generation: Generation) -> None:
         self._opened.at_work.verify()
-        try:
-            generations.publish(self._repository, self._keys, generation)
-        except NoSpace:
-            self._repository.use_reserve()  # it is for this: what comes next gives space back
-            generations.publish(self._repository, self._keys, generation)
+        with_reserve(self._repository, partial(generations.publish, self._repository, self._keys, generation))
         self._generation = generation
 
     def _sweep(self) -> Sequence[Seen]:

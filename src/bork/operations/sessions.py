@@ -9,17 +9,18 @@ from __future__ import annotations
 
 import os
 from functools import partial
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple, TypeVar
 
 from bork.errors import LockTimeout, NoSpace, ObjectMissing, PermissionDenied, ReadOnlyStorage, SessionBroken
 from bork.operations import generations
+from bork.operations.reserving import with_reserve
 from bork.repository import layout
 from bork.repository import session as records
 from bork.repository.layout import SessionId
 from bork.repository.session import SessionRecord
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
     from bork.operations.access import Access
     from bork.repository.layout import HeadId
@@ -27,6 +28,8 @@ if TYPE_CHECKING:
     from bork.repository.session import Role
     from bork.repository.sight import Sight
     from bork.storage.base import Hold
+
+T = TypeVar("T")
 
 WAIT_S = 0.1  # between two looks at who is in the way
 
@@ -66,13 +69,7 @@ class Session:
         """Change what the session says of itself. Raises: SessionBroken, StorageError."""
         record = self.record._replace(**changes)  # type: ignore[arg-type]  # fields of SessionRecord
         try:
-            try:
-                self._hold.replace(record.encode())
-            except NoSpace:
-                if record.role not in _FREES:
-                    raise
-                self._repository.use_reserve()
-                self._hold.replace(record.encode())
+            _put_as(record.role, self._repository, partial(self._hold.replace, record.encode()))
         except ObjectMissing:
             raise SessionBroken(self._repository.location) from None
         self.record = record
@@ -186,13 +183,8 @@ def _put(access: Access, repository: Repository, role: Role, sees: Sequence[str]
     )
     session_id = SessionId(access.randomness.token(32))
     whats = partial(_whats, repository, role, sees)
-    try:
-        hold, sight = repository.hold_and_look(session_id, record.encode(), *whats(known))
-    except NoSpace:
-        if role not in _FREES:
-            raise
-        repository.use_reserve()
-        hold, sight = repository.hold_and_look(session_id, record.encode(), *whats(known))
+    put = partial(repository.hold_and_look, session_id, record.encode(), *whats(known))
+    hold, sight = _put_as(role, repository, put)
     session = Session(repository, session_id, record, hold, sight)
     try:
         while (newest := generations.newest_seen(repository, session.sight)) != session.record.generation:
@@ -202,6 +194,11 @@ def _put(access: Access, repository: Repository, role: Role, sees: Sequence[str]
         session.end()
         raise
     return session
+
+
+def _put_as(role: Role, repository: Repository, put: Callable[[], T]) -> T:
+    """What those put who give space back may use the reserve."""
+    return with_reserve(repository, put) if role in _FREES else put()
 
 
 def _whats(repository: Repository, role: Role, sees: Sequence[str], generation: int) -> tuple[str, ...]:

@@ -276,12 +276,14 @@ class Store(ABC):
         Raises: StorageError.
         """
         for collection in REMOVAL_ORDER:
-            for name, _ in list(self.list(collection)):
-                self._delete_quietly(name)
+            self._empty(collection)
         self._delete_quietly(CONFIG)
-        for name, _ in list(self.list(SESSIONS)):
-            self._delete_quietly(name)
+        self._empty(SESSIONS)
         return True
+
+    def _empty(self, collection: str) -> None:
+        for name, _ in list(self.list(collection)):
+            self._delete_quietly(name)
 
     def _delete_quietly(self, name: ObjectName) -> None:
         with contextlib.suppress(ObjectMissing):

@@ -20,7 +20,7 @@ def write_to(path: str, data: bytes) -> None:
     if is_file:
         write_private(os.path.realpath(path), data)
         return
-    with open(path, "wb", buffering=0) as file:
+    with open(path, "wb") as file:
         file.write(data)
 
 
