@@ -46,6 +46,7 @@ class Kills:
         self.tree.change()
         self._number = 0
         self._seconds: dict[tuple[str, bool], deque[float]] = {}
+        self._commands: list[str] = []  # with their exit codes
         env = os.environ | {"BORK_CHECK_I_KNOW_WHAT_I_AM_DOING": "YES"}
         self.forker = Forker(self.directory / "said", self.directory / "source", env)
         self.must("init", "--encryption", "none", self.repository)
@@ -68,9 +69,14 @@ class Kills:
 
     # ---- commands ------------------------------------------------------------------------------------------------
 
+    def _run(self, *words: str | Path, kill_after_s: float | None = None, anew: bool = False) -> Result:
+        result = self.forker.run(*words, kill_after_s=kill_after_s, anew=anew)
+        self._commands.append(f"  {result.code} {' '.join(result.words)}")
+        return result
+
     def must(self, *words: str | Path) -> Result:
         """A command that nothing disturbs: it works, and waits for nobody."""
-        result = self.forker.run(*words)
+        result = self._run(*words)
         assert result.code == 0, f"seed {self.seed}: {result.words}: {result.code}\n{result.out}{result.err}"
         self._measure(result, anew=False)
         self.counts["commands"] += 1
@@ -83,9 +89,7 @@ class Kills:
         words, effect = self._choose()
         anew = self.chance.random() < 0.2
         seconds = self._seconds.get((str(words[0]), anew), [TYPICAL_S * (2 if anew else 1)])
-        result = self.forker.run(
-            *words, kill_after_s=self.chance.random() * 1.1 * statistics.median(seconds), anew=anew
-        )
+        result = self._run(*words, kill_after_s=self.chance.random() * 1.1 * statistics.median(seconds), anew=anew)
         if result.was_killed:
             self.counts["kills"] += 1
             self.counts[f"of {words[0]}"] += 1
@@ -185,10 +189,12 @@ class Kills:
 
         def effect(*, killed: bool) -> None:
             known.pictures = [new, *known.pictures] if killed else [new]
+            left = self.archives.pop(f"{name}.recreate", None)  # by an earlier killed one
+            if left is not None and left.instead in self.archives:  # it may go now under either name
+                self.archives[left.instead].instead = None
             if killed:
-                self.archives[f"{name}.recreate"] = Known([new], known.second, may_be=True)
-            else:
-                self.archives.pop(f"{name}.recreate", None)
+                older = [] if left is None else left.pictures
+                self.archives[f"{name}.recreate"] = Known([new, *older], known.second, may_be=True)
 
         return [*words, f"{self.repository}::{name}"], effect
 
@@ -233,10 +239,19 @@ class Kills:
         assert (result.code, result.err) == (0, ""), f"seed {self.seed}: {name}: {result.err}"
         restored = picture(target)
         known = self.archives[name]
-        assert restored in known.pictures, f"seed {self.seed}: {name} is not what it was"
+        assert restored in known.pictures, (
+            f"seed {self.seed}: {name} is not what it was\n{self._history(name, restored)}"
+        )
         known.pictures = [restored]
         self.counts["restored"] += 1
         remove(target)
+
+    def _history(self, name: str, restored: Picture) -> str:
+        """What a reader needs who was not there: the differences, and every command so far."""
+        lines = [f"  {path}: {entry}" for path, entry in restored.items()]
+        for known in self.archives[name].pictures:
+            lines += ["instead of:", *(f"  {path}: {entry}" for path, entry in known.items())]
+        return "\n".join([*lines, "commands:", *self._commands])
 
     def _settle(self) -> None:
         """Everything is there, sound, and as small as it can be."""
