@@ -145,6 +145,26 @@ def test_on_a_disk_without_room_for_more_files_create_says_no_space_or_the_archi
     attempt.assert_restores(names(listed))
 
 
+def test_on_a_disk_that_is_nearly_full_compact_moves_as_much_at_a_time_as_there_is_room_for(
+    small_disk: Path, tmp_path: Path, bork: Bork
+) -> None:
+    """Six packs, of each of which half is needed, and room for the half of one or two."""
+    mount_tmpfs(small_disk, "size=104m")
+    source, repository = tmp_path / "half", small_disk / "repository"
+    source.mkdir()
+    for number in range(96):
+        (source / f"file-{number}").write_bytes(os.urandom(1_000_000))
+    bork("init", "--encryption", "none", repository)
+    bork("create", f"{repository}::whole", ".", cwd=source)
+    for path in source.glob("*[13579]"):
+        path.unlink()
+    bork("create", f"{repository}::half", ".", cwd=source)
+    bork("delete", f"{repository}::whole")
+    bork("compact", repository)
+    assert os.statvfs(small_disk).f_bavail * os.statvfs(small_disk).f_frsize > 50_000_000
+    bork("check", "--verify-data", repository)
+
+
 def test_a_target_disk_that_is_too_small_is_named_and_the_exit_code_says_so(
     small_disk: Path, source: Path, tmp_path: Path, bork: Bork
 ) -> None:

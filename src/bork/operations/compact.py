@@ -37,7 +37,8 @@ if TYPE_CHECKING:
     from bork.repository.layout import SessionId
     from bork.repository.sight import Sight
 
-ROUND_BYTES = 1 << 30  # of needed chunks that are moved before packs are deleted: so much space is needed meanwhile
+# Of needed chunks that are moved before packs are deleted: so much space is taken meanwhile, or half of what is free.
+ROUND_BYTES = 1 << 30
 
 
 class CompactOptions(NamedTuple):
@@ -101,6 +102,7 @@ class _Compaction:
         self._access, self._options, self._events = access, options, events
         self._repository, self._keys = opened.repository, opened.keys
         self._opened = opened
+        self._repository.makes_room = True
         if not options.dry_run:
             self._repository.sweep()
         # Heads before the index: what it knows then is all that these archives refer to.
@@ -163,7 +165,7 @@ class _Compaction:
         outcome = drive(engine, self._repository, self._events, progress=percent("compact.mark"))
         return outcome.number("missing")
 
-    def _plan(self) -> tuple[list[PackUsage], list[PackUsage]]:
+    def _plan(self) -> tuple[Sequence[PackUsage], Sequence[PackUsage]]:
         """Packs that nothing is needed of, and packs to rewrite, of those that are not condemned."""
         usage = [pack for pack in self._usage.values() if pack.name not in self._generation.condemned]
         others = [] if self._opened.session is None else self._opened.session.others()
@@ -191,9 +193,12 @@ class _Compaction:
         if dead or needed_again or self._has_useless_records():
             self._condemn([pack.name for pack in dead], pardoned=needed_again)
         waiting_for = self._sweep()
-        for chosen in _rounds(to_rewrite):
-            moved = self._rewrite(chosen)
-            self._condemn(moved)
+        while to_rewrite:
+            room = self._room()
+            if waiting_for and room < ROUND_BYTES:
+                break  # what was moved takes its space twice until then: what is left belongs to those who are at work
+            chosen, to_rewrite = _round(to_rewrite, room)
+            self._condemn(self._rewrite(chosen))
             waiting_for = self._sweep()
         self._clean_indexes()
         self._repository.keep_reserve()
@@ -207,6 +212,10 @@ class _Compaction:
             waiting_for=tuple(waiting_for),
             missing_chunks=self._missing,
         )
+
+    def _room(self) -> int:
+        free = self._repository.free_space()
+        return ROUND_BYTES if free is None else min(ROUND_BYTES, free // 2)
 
     def _needed(self, pack: PackId) -> bool:
         usage = self._usage.get(pack)
@@ -337,13 +346,10 @@ def _usage(marks: Marks) -> dict[PackId, PackUsage]:
     return {PackId(pack[0]): PackUsage(PackId(pack[0]), *pack[1:]) for pack in sorted(marks.usage())}
 
 
-def _rounds(packs: Iterable[PackUsage]) -> list[list[PackUsage]]:
-    rounds: list[list[PackUsage]] = []
-    size = 0
-    for pack in packs:
-        if not rounds or size + pack.needed > ROUND_BYTES:
-            rounds.append([])
-            size = 0
-        rounds[-1].append(pack)
-        size += pack.needed
-    return rounds
+def _round(packs: Sequence[PackUsage], room: int) -> tuple[Sequence[PackUsage], Sequence[PackUsage]]:
+    """The first packs, at least one, of which no more than ``room`` is needed; and the others."""
+    count, size = 1, packs[0].needed
+    while count < len(packs) and size + packs[count].needed <= room:
+        size += packs[count].needed
+        count += 1
+    return packs[:count], packs[count:]

@@ -55,6 +55,7 @@ class Repair:
     def __init__(self, access: Access, opened: OpenRepository, events: EventSink) -> None:
         self._access, self._events = access, events
         self._repository, self._keys = opened.repository, opened.keys
+        self._repository.makes_room = True
         self.repaired = Repaired()
         self._unread: set[PackId] = set()  # packs that the medium did not give when they were to be moved
 

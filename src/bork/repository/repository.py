@@ -50,6 +50,7 @@ class Repository:
         self._store = store
         self.config = config
         self.seen = seen  # keys and generations, as they were when it was opened
+        self.makes_room = False  # what is put replaces what is deleted right after: no quota stops that
         self._used_bytes: int | None = None  # what the quota limits; counted when a quota first needs it
         self.stored_bytes = 0  # that this process has put, of packs, indexes and heads
 
@@ -185,10 +186,8 @@ class Repository:
     def _charge(self, length: int) -> None:
         self.stored_bytes += length
         quota = self.config.storage_quota
-        if quota:
-            if self._used_bytes is None:
-                self._used_bytes = self.used_bytes()
-            self._used_bytes += length
+        if quota and not self.makes_room:
+            self._used_bytes = length + (self.used_bytes() if self._used_bytes is None else self._used_bytes)
             if self._used_bytes > quota:
                 raise StorageQuotaExceeded(quota, self._used_bytes)
 
