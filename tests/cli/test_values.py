@@ -147,6 +147,12 @@ def test_a_timestamp_that_is_none_is_refused() -> None:
         values.timestamp("foo")
 
 
+@pytest.mark.parametrize("text", ["1677-12-31T23:59:59", "2262-01-01", "0001-01-01", "9999-12-31"])
+def test_a_timestamp_that_no_archive_can_hold_is_refused(text: str, tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match="years from 1678 to 2261"):
+        values.timestamp(text)
+
+
 # ---- sizes and numbers -------------------------------------------------------------------------------------------
 
 

@@ -202,3 +202,15 @@ def test_a_key_file_elsewhere_is_used_for_everything(scene: Scene, source: Path,
     with pytest.raises(KeyfileNotFound):
         scene.names()
     assert scene.names(access) == ["monday"]
+
+
+def test_a_key_file_that_is_damaged_does_not_keep_another_one_from_opening(scene: Scene, source: Path) -> None:
+    scene.init("keyfile")
+    scene.create("monday", source)
+    (sound,) = (scene.home / "keys").iterdir()
+    damaged = sound.with_name("0 comes first")
+    damaged.write_text(sound.read_text()[:-40] + "?\n")
+    assert scene.restore("monday") == expected(source)
+    sound.unlink()
+    with pytest.raises(NotABorkKeyFile, match="0 comes first"):
+        scene.names()

@@ -180,7 +180,17 @@ def files_cache_mode(text: str) -> str:
 
 
 def timestamp(text: str) -> datetime:
-    """``yyyy-mm-ddThh:mm:ss`` in UTC and shorter forms, or the time of a file or directory of that name."""
+    """``yyyy-mm-ddThh:mm:ss`` in UTC and shorter forms, or the time of a file or directory of that name.
+
+    From 1678 to 2261: nanoseconds of other years do not fit into the 64 bits that an archive has for them.
+    """
+    time = _time(text)
+    if not 1678 <= time.year <= 2261:
+        raise ValueError(f"invalid timestamp value: {text!r}, years from 1678 to 2261 are possible")
+    return time
+
+
+def _time(text: str) -> datetime:
     from datetime import UTC, datetime  # late: one option of one command
 
     try:

@@ -112,7 +112,16 @@ class FileSlots:
         paths = [self._key_file] if self._key_file is not None else self._found()
         if not paths or not os.path.lexists(paths[0]):
             raise KeyfileNotFound(self._repository.location, self._key_file or self._keys_dir)
-        return [Slot(path, self._read(path)) for path in paths]
+        slots: list[Slot] = []
+        damaged: NotABorkKeyFile | SourceFault | None = None
+        for path in paths:
+            try:
+                slots.append(Slot(path, self._read(path)))
+            except (NotABorkKeyFile, SourceFault) as fault:  # another file may be sound
+                damaged = damaged or fault
+        if not slots and damaged is not None:
+            raise damaged
+        return slots
 
     def add(self, data: bytes) -> str:
         """As ``KeyPlace``. A file that is there already is never overwritten."""

@@ -25,7 +25,10 @@ def test_the_placeholders_are_those_of_bork_and_the_name() -> None:
 
 @pytest.mark.parametrize(
     "pattern",
-    ["{name}-{now}", "{name}@{utcnow:%Y%m%d}", "{now:%F_%T}{name}", "{name}-{unixtime}", "{name}.{uuid4}.{now:%A %p}"],
+    [
+        *("{name}-{now}", "{name}@{utcnow:%Y%m%d}", "{now:%F_%T}{name}", "{name}-{unixtime}"),
+        *("{name}.{uuid4}.{now:%A %p}", "{name}-{now:%-d.%_m.%010Y}", "{name}-{now:%^a%Ey%%%Od}"),
+    ],
 )
 @given(moment=st.datetimes(datetime(1970, 1, 2), datetime(2200, 1, 1), timezones=st.just(UTC)))  # noqa: DTZ001 (bounds)
 def test_the_glob_matches_every_name_that_the_pattern_becomes(pattern: str, moment: datetime) -> None:

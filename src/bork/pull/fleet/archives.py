@@ -85,7 +85,8 @@ def _fields(text: str) -> Iterator[tuple[str, str | None, str]]:
 
 
 def _glob_of_time(spec: str) -> str:
-    parts = re.split(r"(%.)", _long(spec or _ISO))
+    # With a flag, a width or a modifier, as glibc has them (%-d, %_H, %Ey), it can be of any length.
+    parts = re.split(r"(%[-_0^#]*[0-9]*[EO]?.)", _long(spec or _ISO))
     return "".join("[0-9]" * _DIGITS[p] if p in _DIGITS else "*" if p.startswith("%") else p for p in parts)
 
 
