@@ -58,9 +58,10 @@ ACCEPTED: dict[str, dict[int, Value]] = {
     "a fifo": body(FIFO),
     "a character device": body(CHARACTER, f15=[1, 3]),
     "a block device": body(BLOCK, f15=[2**32 - 1, 2**20]),
+    "a file without the metadata that options leave out": body(f21=15),
 }
 REFUSED: dict[str, dict[int, Value]] = {
-    "an unknown field": body(f21=1),
+    "an unknown field": body(f22=1),
     "field zero": {0: 1, **body()},
     "no mode": {field: value for field, value in body().items() if field != 1},
     "no uid": {field: value for field, value in body().items() if field != 2},
@@ -99,6 +100,8 @@ REFUSED: dict[str, dict[int, Value]] = {
     "an ACL of half an entry": body(f17=[1, 6]),
     "a file with a default ACL": body(f18=[1, 6, 0, b""]),
     "flags of zero": body(f19=0),
+    "nothing missing": body(f21=0),
+    "an unknown kind of missing metadata": body(f21=16),
     "a text instead of a number": body(f2=b"0"),
 }
 REFUSED_BYTES = {

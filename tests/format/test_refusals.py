@@ -179,8 +179,8 @@ def test_an_unknown_node_is_refused(at: int, value: int, why: str, bork: Bork, t
 
 @pytest.mark.parametrize("command", ["list", "extract"])
 def test_an_unknown_field_of_an_item_is_refused(command: str, bork: Bork, tmp_path: Path) -> None:
-    repository = handmade(tmp_path / "repository", [(b"file", body(f21=1), 0)])
-    assert "unknown field 21" in assert_refused(bork(command, f"{repository}::a", exit_code=2).stderr)
+    repository = handmade(tmp_path / "repository", [(b"file", body(f22=1), 0)])
+    assert "unknown field 22" in assert_refused(bork(command, f"{repository}::a", exit_code=2).stderr)
 
 
 def test_an_item_with_content_that_is_not_there_is_an_error_and_no_file(bork: Bork, tmp_path: Path) -> None:

@@ -140,6 +140,20 @@ def test_a_second_pull_sends_and_stores_nothing(server: Server, tree: Path, tmp_
     assert not any(b"{" in name for name in names)
 
 
+def test_a_pull_reads_the_metadata_that_an_earlier_one_left_out(server: Server, tree: Path, tmp_path: Path) -> None:
+    os.setxattr(tree / "home" / "bob", "user.note", b"kept")
+    streams = []
+    for name, earlier in (("first", []), ("second", ["--noxattrs", "--noacls", "--noflags", "--numeric-ids"])):
+        repository = tmp_path / name
+        server("init", "-e", "repokey", repository)
+        if earlier:
+            server("pull", *earlier, f"{server.client}{tree}", f"{repository}::earlier")
+        server("pull", f"{server.client}{tree}", f"{repository}::now")
+        streams.append(server("export-tar", "--tar-format", "BORG", f"{repository}::now", "-").stdout)
+    assert b"user.note" in streams[0]
+    assert streams[0] == streams[1]
+
+
 def test_what_changed_is_pulled_and_moved_content_is_not_sent_again(server: Server, tree: Path, tmp_path: Path) -> None:
     repository = tmp_path / "repository"
     server("init", "-e", "repokey", repository)

@@ -71,12 +71,16 @@ class Scene:
         found = re.findall(rf"<{re.escape(str(self.source))}/([^>]*)>", log.read_text(errors="replace"))
         return set(found)
 
-    def assert_restores(self, number: int | None = None) -> None:
-        """The newest archive (or another) is what the source is now."""
+    def restored(self, number: int | None = None) -> Path:
+        """What the newest archive (or another) gives back."""
         restored = self.directory / f"restored-{time.monotonic_ns()}"
         restored.mkdir()
         self.bork("extract", f"{self.repository}::{number or self.number}", cwd=restored)
-        assert differences(os.fsencode(self.source), os.fsencode(restored)) == []
+        return restored
+
+    def assert_restores(self, number: int | None = None) -> None:
+        """The newest archive (or another) is what the source is now."""
+        assert differences(os.fsencode(self.source), os.fsencode(self.restored(number))) == []
 
 
 @pytest.fixture
@@ -151,6 +155,17 @@ def test_a_change_of_metadata_alone_stores_metadata_alone(scene: Scene) -> None:
     said = scene.create()
     assert deduplicated_bytes(said) < 3_000
     scene.assert_restores()
+
+
+def test_metadata_that_an_option_left_out_is_read_by_the_next_backup_without_it(scene: Scene) -> None:
+    """And content is not: the file has not changed."""
+    os.setxattr(scene.source / "quiet", "user.note", b"kept")
+    os.setxattr(scene.source / "directory", "user.note", b"kept")
+    os.setxattr(scene.source / "touched", "system.posix_acl_access", ACL_ACCESS)
+    for options in (["--noxattrs"], ["--noacls"], ["--noxattrs", "--noacls", "--noflags", "--nobirthtime"]):
+        scene.create(*options)
+        assert scene.traced() == set()
+        scene.assert_restores()
 
 
 # ---- what is found -----------------------------------------------------------------------------------------------

@@ -67,6 +67,7 @@ class Item:
     acl_default: tuple[AclEntry, ...] = ()
     flags: int = 0
     link: tuple[int, int] | None = None  # group, number of links
+    missing: int = 0  # kinds of metadata: 1 xattrs, 2 ACLs, 4 flags, 8 birth time
 
 
 def read_item(body: bytes) -> Item:
@@ -122,6 +123,12 @@ def _uint(value: Value, bits: int = 32) -> int:
 def _nonzero(value: Value, bits: int = 64) -> int:
     _demand(value != 0, "a zero field is written")
     return _uint(value, bits)
+
+
+def _kinds(value: Value) -> int:
+    kinds = _nonzero(value)
+    _demand(kinds < 16, "metadata of an unknown kind is missing")
+    return kinds
 
 
 def _bin(value: Value, limit: int, least: int = 1) -> bytes:
@@ -205,4 +212,5 @@ FIELDS: dict[int, tuple[str, Callable[[Value], object]]] = {
     18: ("acl_default", _acl),
     19: ("flags", lambda value: _nonzero(value, 32)),
     20: ("link", lambda value: _two(value, 64)),
+    21: ("missing", _kinds),
 }

@@ -68,7 +68,7 @@ CASES: Sequence[Case] = [
     *table(
         REFUSED,
         {
-            "unknown field": of_body(raw((1, FILE), (2, 0), (3, 0), (6, (0, 0)), (21, 7))),
+            "unknown field": of_body(raw((1, FILE), (2, 0), (3, 0), (6, (0, 0)), (22, 7))),
             "field zero": of_body(raw((0, 0), (1, FILE), (2, 0), (3, 0), (6, (0, 0)))),
             "fields out of order": of_body(raw((2, 0), (1, FILE), (3, 0), (6, (0, 0)))),
             "a field twice": of_body(raw((1, FILE), (1, FILE), (2, 0), (3, 0), (6, (0, 0)))),

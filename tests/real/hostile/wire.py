@@ -12,7 +12,7 @@ FIELDS = {
     for number, name in enumerate(
         (
             *("mode", "uid", "gid", "user", "group", "mtime", "ctime", "atime", "birthtime", "size", "inode", "slices"),
-            *("lists", "target", "device", "xattrs", "acl_access", "acl_default", "flags", "link"),
+            *("lists", "target", "device", "xattrs", "acl_access", "acl_default", "flags", "link", "missing"),
         ),
         start=1,
     )

@@ -14,7 +14,7 @@ pub mod xattr;
 use std::ffi::CStr;
 use std::os::fd::BorrowedFd;
 
-use bork_format::item::{Item, Link, PATH_LENGTH_MAX, TYPE_DIRECTORY, TYPE_FILE, TYPE_SYMLINK};
+use bork_format::item::{Item, Link, PATH_LENGTH_MAX, TYPE_DIRECTORY, TYPE_FILE, TYPE_SYMLINK, missing};
 
 pub use names::{NameCache, NameTables};
 
@@ -57,6 +57,19 @@ impl Default for MetadataOptions {
     }
 }
 
+impl MetadataOptions {
+    /// What items are without that are read with these options: a sum of [`missing`].
+    pub fn missing(&self) -> u32 {
+        let wanted = [
+            (self.xattrs, missing::XATTRS),
+            (self.acls, missing::ACLS),
+            (self.flags, missing::FLAGS),
+            (self.birthtime, missing::BIRTHTIME),
+        ];
+        wanted.into_iter().filter(|(is_wanted, _)| !is_wanted).map(|(_, kind)| kind).sum()
+    }
+}
+
 /// Where an entry is: a name in an open directory and, if it could be opened, the entry itself.
 #[derive(Debug, Clone, Copy)]
 pub struct Place<'a> {
@@ -68,7 +81,8 @@ pub struct Place<'a> {
     pub file: Option<BorrowedFd<'a>>,
 }
 
-/// Fills all fields of `item` but its content. Fields that `options` leave out are emptied.
+/// Fills all fields of `item` but its content. Fields that `options` leave out, or that cannot be read, are emptied, and
+/// the item says so.
 ///
 /// The returned problems are of kind metadata, except when the target of a symbolic link could not be read: then the
 /// item cannot be encoded and the caller must leave it out.
@@ -83,6 +97,7 @@ pub fn read(
 ) -> Vec<Problem> {
     let mut problems = Vec::new();
     fill_from_stat(item, stat, names, options);
+    item.missing = options.missing();
     item.target.clear();
     if stat.file_type() == TYPE_SYMLINK {
         match read_target(place, stat.size) {
@@ -95,7 +110,10 @@ pub fn read(
     if options.flags && matches!(stat.file_type(), TYPE_FILE | TYPE_DIRECTORY) {
         match place.file.map_or_else(|| Ok(flags::of_stat(stat)), flags::read) {
             Ok(flags) => item.flags = flags,
-            Err(error) => problems.push(Problem::metadata("read file flags", error)),
+            Err(error) => {
+                item.missing |= missing::FLAGS;
+                problems.push(Problem::metadata("read file flags", error));
+            }
         }
     }
     problems
@@ -174,18 +192,23 @@ fn read_attributes(
     let access = xattr::Access::new(place);
     let list = match access.list() {
         Ok(list) => list,
-        Err(error) => return problems.push(Problem::metadata("list extended attributes", error)),
+        Err(error) => {
+            item.missing |= missing::XATTRS | missing::ACLS;
+            return problems.push(Problem::metadata("list extended attributes", error));
+        }
     };
     let mut names = (!options.numeric_ids).then_some(names);
     for name in list.split(|byte| *byte == 0).filter(|name| !name.is_empty() && !name.starts_with(acl::PREFIX_XFS)) {
         let is_acl = name.starts_with(acl::PREFIX);
-        if !(if is_acl { options.acls } else { options.xattrs }) {
+        let (is_wanted, kind) = if is_acl { (options.acls, missing::ACLS) } else { (options.xattrs, missing::XATTRS) };
+        if !is_wanted {
             continue;
         }
         let value = match access.get(name) {
             Ok(Some(value)) => value,
             Ok(None) => continue,
             Err(error) => {
+                item.missing |= kind;
                 problems.push(Problem::metadata(&format!("read attribute {}", printable(name)), error));
                 continue;
             }
@@ -199,6 +222,7 @@ fn read_attributes(
             Ok(entries) if name == acl::DEFAULT && stat.is_directory() => item.acl_default = entries,
             Ok(_) => {}
             Err(why) => {
+                item.missing |= kind;
                 problems.push(Problem::new(ProblemKind::Metadata, format!("attribute {}: {why}", printable(name))));
             }
         }
@@ -263,9 +287,11 @@ mod tests {
         assert_eq!((item.ctime, item.atime, item.birthtime), (None, None, None));
         assert!(item.user.is_empty() && item.group.is_empty() && item.target.is_empty());
         assert_eq!((item.size, item.flags, item.link), (3, 0, None));
+        assert_eq!(item.missing, missing::XATTRS | missing::ACLS | missing::FLAGS | missing::BIRTHTIME);
         let all = MetadataOptions { atime: true, ..MetadataOptions::default() };
         let (item, _) = read_entry(scratch.path(), c"f", &all);
         assert!(item.ctime.is_some() && item.atime.is_some() && !item.user.is_empty());
+        assert_eq!(item.missing, 0);
     }
 
     #[test]
@@ -279,5 +305,22 @@ mod tests {
         let options = MetadataOptions::default();
         let problems = read(&mut Item::default(), &stat, place, &mut NameCache::from_system(), &options);
         assert_eq!(problems[0].kind, ProblemKind::NotFound);
+    }
+
+    #[test]
+    fn what_could_not_be_read_is_said_to_be_missing() {
+        let scratch = tempfile::tempdir().unwrap();
+        std::fs::write(scratch.path().join("f"), b"123").unwrap();
+        let dir = std::fs::File::open(scratch.path()).unwrap();
+        let stat = stat_at(dir.as_fd(), c"f").unwrap();
+        let read_at = |name| {
+            let mut item = Item::default();
+            let place = Place { dir: dir.as_fd(), name, file: None };
+            let options = MetadataOptions::default();
+            let problems = read(&mut item, &stat, place, &mut NameCache::from_system(), &options);
+            (item.missing, problems.len())
+        };
+        assert_eq!(read_at(c"f"), (0, 0));
+        assert_eq!(read_at(c"gone"), (missing::XATTRS | missing::ACLS, 1));
     }
 }

@@ -267,7 +267,8 @@ impl<'a, S: ChunkSink> Worker<'a, S> {
         let kept = subject.trust(options).is_none_or(|trust| trust.ctime)
             && options.metadata.atime == old.atime.is_some()
             && options.metadata.ctime == old.ctime.is_some()
-            && !options.metadata.atime;
+            && !options.metadata.atime
+            && options.metadata.missing() == old.missing;
         kept && compare(self.files_cache(subject), stat, old, options.previous_start) == Unchanged::Whole
             && self.names_match(stat, old, options.metadata.numeric_ids)
     }

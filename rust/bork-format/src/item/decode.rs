@@ -3,7 +3,7 @@
 use super::{
     ACL_ENTRIES_MAX, AclEntry, Content, Item, LISTS_MAX, Link, NAME_LENGTH_MAX, PATH_LENGTH_MAX, SLICE_LENGTH,
     SLICES_INLINE_MAX, SLICES_PER_LIST_MAX, Slice, TYPE_BLOCK_DEVICE, TYPE_CHARACTER_DEVICE, TYPE_DIRECTORY, TYPE_FIFO,
-    TYPE_FILE, TYPE_SYMLINK, Time, XATTR_NAME_LENGTH_MAX, XATTR_VALUE_LENGTH_MAX, XATTRS_MAX, field,
+    TYPE_FILE, TYPE_SYMLINK, Time, XATTR_NAME_LENGTH_MAX, XATTR_VALUE_LENGTH_MAX, XATTRS_MAX, field, missing,
 };
 use crate::codec::Reader;
 use crate::{ID_LENGTH, Result, malformed};
@@ -78,6 +78,7 @@ impl Item {
                 expect_two(r)?;
                 self.link = Some(Link { group: r.uint()?, count: r.uint32()? });
             }
+            field::MISSING => self.missing = take_missing(r)?,
             value => return Err(crate::Error::Unknown { what: WHAT, field: "field", value }),
         }
         Ok(())
@@ -196,6 +197,14 @@ fn take_acl(r: &mut Reader<'_>) -> Result<Vec<AclEntry>> {
             Ok(AclEntry { tag: tag as u16, permissions: permissions as u16, id, name })
         })
         .collect()
+}
+
+fn take_missing(r: &mut Reader<'_>) -> Result<u32> {
+    let known = u64::from(missing::XATTRS | missing::ACLS | missing::FLAGS | missing::BIRTHTIME);
+    match nonzero(r.uint()?)? {
+        kinds if kinds & !known == 0 => Ok(kinds as u32),
+        value => Err(crate::Error::Unknown { what: WHAT, field: "kind of missing metadata", value }),
+    }
 }
 
 fn nonempty(bytes: &[u8]) -> Result<Vec<u8>> {

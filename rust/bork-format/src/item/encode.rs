@@ -47,6 +47,7 @@ impl Item {
             w.uint(link.group);
             w.uint(u64::from(link.count));
         }
+        put_uint(&mut w, field::MISSING, u64::from(self.missing));
     }
 
     fn field_count(&self) -> usize {
@@ -66,6 +67,7 @@ impl Item {
             !self.acl_default.is_empty(),
             self.flags != 0,
             self.link.is_some(),
+            self.missing != 0,
         ];
         4 + optional.into_iter().filter(|present| *present).count()
     }

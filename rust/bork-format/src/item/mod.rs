@@ -74,6 +74,21 @@ pub mod field {
     pub const FLAGS: u64 = 19;
     /// Hard link group and its number of links.
     pub const LINK: u64 = 20;
+    /// Kinds of metadata that were not recorded: a sum of [`super::missing`].
+    pub const MISSING: u64 = 21;
+}
+
+/// Kinds of metadata that an item can be without although the source may have it. What the item says of them is no
+/// reason not to look again.
+pub mod missing {
+    /// Extended attributes.
+    pub const XATTRS: u32 = 1;
+    /// ACLs.
+    pub const ACLS: u32 = 2;
+    /// File flags.
+    pub const FLAGS: u32 = 4;
+    /// Birth time.
+    pub const BIRTHTIME: u32 = 8;
 }
 
 /// A point in time: seconds since 1970 (negative before) and nanoseconds in that second.
@@ -186,6 +201,8 @@ pub struct Item {
     pub flags: u32,
     /// Hard link set.
     pub link: Option<Link>,
+    /// What was left out or could not be read: a sum of [`missing`].
+    pub missing: u32,
 }
 
 /// Type bits of a mode.
