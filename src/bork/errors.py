@@ -672,6 +672,12 @@ class IntegrityError(RepositoryError):
         return text if len(self.args) != 1 else f"Data integrity error: {text}"
 
 
+class GenerationDamaged(IntegrityError):
+    """With one argument: what is damaged."""
+
+    advice = 'Do not remove it: run "bork check --repair". Commands that only read go on without it.'
+
+
 class DecompressionError(IntegrityError):
     exit_code = 92
     msgid = "DecompressionError"

@@ -5,10 +5,11 @@ from pathlib import Path
 
 import pytest
 
-from bork.errors import ArchiveDoesNotExist, InvalidRepositoryConfig
-from bork.operations import check, compact
+from bork.errors import ArchiveDoesNotExist, GenerationDamaged, InvalidRepositoryConfig
+from bork.operations import check, compact, delete
 from bork.operations.check import CheckOptions, CheckOutcome
 from bork.operations.compact import CompactOptions
+from bork.operations.delete import DeleteOptions
 from bork.operations.index import LoadedIndex, load_index
 from bork.operations.selection import ArchiveFilter, ArchiveName
 from bork.storage.names import CONFIG, ObjectName
@@ -23,6 +24,11 @@ def filled(scene: Scene, source: Path) -> Scene:
     scene.init()
     scene.create("monday", source)
     scene.create("tuesday", source / "folder")
+    (source.parent / "own").mkdir()
+    (source.parent / "own" / "file").write_bytes(os.urandom(1000))
+    scene.create("gone", source.parent / "own")
+    delete.archives(scene.access(), DeleteOptions((ArchiveName("gone"),)), Recorder(), lambda _: None)
+    compact.run(scene.access(), CompactOptions(), Recorder())
     return scene
 
 
@@ -118,7 +124,7 @@ def test_an_empty_repository_is_sound(scene: Scene) -> None:
     assert run(scene)[1] == []
 
 
-@pytest.mark.parametrize("collection", ["packs/", "indexes/", "keys/", "archives/"])
+@pytest.mark.parametrize("collection", ["packs/", "indexes/", "keys/", "archives/", "gc/"])
 def test_the_repository_part_finds_a_flipped_bit_in_every_kind_of_object_without_a_key(
     filled: Scene, collection: str
 ) -> None:
@@ -128,17 +134,34 @@ def test_the_repository_part_finds_a_flipped_bit_in_every_kind_of_object_without
             filled.user.configured = b"wrong"
             outcome, problems = run(filled, BLIND)
             assert outcome.problems == 1
-            assert name[-64:] in f"{problems[0][1]!r} {problems[0][2]}"
+            assert name.rpartition("/")[2] in f"{problems[0][1]!r} {problems[0][2]}"
             flip(filled, name, at)
 
 
-@pytest.mark.parametrize("collection", ["packs/", "indexes/", "archives/"])
+@pytest.mark.parametrize("collection", ["packs/", "indexes/", "archives/", "gc/"])
 def test_a_whole_check_finds_a_flipped_bit_in_every_kind_of_object(filled: Scene, collection: str) -> None:
     for name in named(filled, collection):
         flip(filled, name, len(objects(filled)[name]) // 2)
         assert run(filled)[0].problems > 0
         flip(filled, name, len(objects(filled)[name]) // 2)
     assert run(filled)[1] == []
+
+
+def test_a_damaged_generation_stops_who_writes_and_nobody_who_reads(filled: Scene, source: Path) -> None:
+    """It is the newest, so a writer may not ignore it. What says so names the way out."""
+    flip(filled, ObjectName(max(named(filled, "gc/"))), 100)
+    assert filled.names() == ["monday", "tuesday"]
+    assert filled.restore("monday") == expected(source)
+    events = Recorder()
+    assert check.run(filled.access(), CheckOptions(repository=False), events).problems == 0
+    assert [message for level, message in events.logged if level == "warning" and "generation" in message]
+    with pytest.raises(GenerationDamaged, match="gc/") as refused:
+        filled.create("more", source)
+    assert "check --repair" in refused.value.advice
+    with pytest.raises(GenerationDamaged):
+        compact.run(filled.access(), CompactOptions(), Recorder())
+    assert run(filled, CheckOptions(repair=True))[0].problems == 0
+    filled.create("more", source)
 
 
 def test_a_damaged_config_stops_everything(filled: Scene) -> None:

@@ -255,6 +255,63 @@ def test_a_condemned_pack_that_is_needed_again_is_pardoned(scene: Scene, trees: 
         assert not set(opened.repository.packs()) & set(condemned)
 
 
+def lose_newest_generation(scene: Scene) -> None:
+    del scene.stores.objects["/repository"][max(objects(scene, "gc/"))]
+
+
+def test_the_number_of_a_lost_generation_does_not_come_twice(scene: Scene, trees: dict[str, Path]) -> None:
+    """A backup that has seen it would seem to know what the next one of that number condemns."""
+    for name in ("first", "second"):
+        (trees["keep"] / "own").write_text(name)
+        scene.create(name, trees["keep"])
+        remove(scene, name)
+        run(scene)
+
+    def lose_and_compact() -> None:
+        lose_newest_generation(scene)
+        remove(scene, "old")
+        assert run(scene).waiting_bytes > 0
+
+    scene.create("new", trees["old"], before_commit=lose_and_compact)
+    run(scene)
+    assert is_sound(scene)
+    assert scene.restore("new") == expected(trees["old"])
+
+
+def test_what_a_lost_generation_has_pardoned_is_not_deleted_under_who_has_seen_it(
+    scene: Scene, trees: dict[str, Path]
+) -> None:
+    def condemn() -> None:
+        remove(scene, "old")
+        assert run(scene).waiting_bytes > 0
+
+    def lose_and_compact() -> None:
+        lose_newest_generation(scene)
+        remove(scene, "anew")
+        assert run(scene).waiting_bytes > 0
+
+    scene.create("anew", trees["old"], before_commit=condemn)
+    run(scene)  # it pardons
+    scene.create("new", trees["old"], before_commit=lose_and_compact)
+    run(scene)
+    assert is_sound(scene)
+    assert scene.restore("new") == expected(trees["old"])
+
+
+@pytest.mark.parametrize("generation", [2**48 - 1, 2**48, 2**63 - 1])
+def test_no_session_can_let_numbers_run_out_or_have_seen_everything(
+    scene: Scene, trees: dict[str, Path], generation: int
+) -> None:
+    remove(scene, "old")
+    with somebody(scene, "writer") as opened:
+        opened.at_work.update(generation=generation)
+        assert run(scene).deleted_packs == 0
+    for _ in range(2):
+        run(scene)
+        assert is_sound(scene)
+    assert run(scene).waiting_bytes == 0
+
+
 def test_packs_of_a_running_backup_are_not_condemned(scene: Scene, trees: dict[str, Path]) -> None:
     def go_on() -> None:
         for name in objects(scene, "indexes/"):

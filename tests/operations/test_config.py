@@ -1,13 +1,18 @@
 """Settings are shown as they are, changed as a whole, and what is fixed stays."""
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
 
 from bork.errors import BorkError, CommandError, StorageQuotaExceeded
-from bork.operations import config, init
+from bork.operations import config, init, sessions
+from bork.operations.access import Access
 from bork.operations.init import InitOptions
+from bork.operations.sessions import Session
 from bork.repository.config import decode
+from bork.repository.repository import Repository
+from bork.repository.session import Role
 from bork.storage.names import CONFIG
 from tests.operations.scene import Scene
 from tests.operations.test_faults import attempts, mend
@@ -52,6 +57,21 @@ def test_a_new_quota_counts_at_once(scene: Scene, source: Path) -> None:
     scene.create("monday", source)
 
 
+def test_of_two_changes_at_a_time_none_undoes_the_other(scene: Scene, monkeypatch: pytest.MonkeyPatch) -> None:
+    scene.init()
+    real = sessions.begin
+
+    def begin(access: Access, repository: Repository, role: Role, sees: Sequence[str]) -> Session | None:
+        monkeypatch.setattr(sessions, "begin", real)
+        config.change(scene.access(), "append_only", 1)  # after the config was read, and before it is changed
+        return real(access, repository, role, sees)
+
+    monkeypatch.setattr(sessions, "begin", begin)
+    config.change(scene.access(), "storage_quota", 50_000_000)
+    shown = config.show(scene.access())
+    assert (shown["append_only"], shown["storage_quota"]) == ("1", "50000000")
+
+
 @pytest.mark.parametrize("fault", FAULTS)
 def test_a_fault_at_any_moment_leaves_the_old_settings_or_the_new(scene: Scene, fault: Fault) -> None:
     scene.init()
@@ -65,6 +85,7 @@ def test_a_fault_at_any_moment_leaves_the_old_settings_or_the_new(scene: Scene, 
             mend(scene)
             assert config.show(scene.access())["append_only"] == "1"
         mend(scene)
+        scene.stores.objects["/repository"].held.clear()  # the process has ended
         decode(scene.stores.objects["/repository"][CONFIG], "/repository")
         config.change(scene.access(), "append_only", 0)
         scene.stores.objects["/repository"].clear()

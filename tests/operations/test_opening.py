@@ -124,6 +124,14 @@ def test_a_repository_that_has_moved_is_opened_only_if_the_user_agrees(scene: Sc
     assert scene.user.asked == ["BORG_RELOCATED_REPO_ACCESS_IS_OK"] * 2
 
 
+@pytest.mark.parametrize("name", ["/ends in space ", "/a\rcarriage return", "/two\r\nlines", "\t"])
+def test_a_repository_may_be_at_any_place(scene: Scene, name: str) -> None:
+    scene.init(access=scene.access(name))
+    for _ in range(2):
+        open_repository(scene.access(name)).repository.close()
+    assert scene.user.asked == []
+
+
 def change_config(scene: Scene, **changes: object) -> None:
     """As somebody could who controls the storage."""
     config: RepositoryConfig = decode(objects(scene)[CONFIG], "here")

@@ -120,10 +120,10 @@ def test_a_head_carries_a_checksum_that_needs_no_key() -> None:
     made, store = repository()
     head = HeadId(bytes(32))
     made.put_head(head, b"sealed" + digest(b"sealed"))
-    made.verify_head(head)
+    made.verify(layout.head_name(head))
     store.objects[layout.head_name(head)] = b"sealed" + digest(b"sealex")
     with pytest.raises(IntegrityError):
-        made.verify_head(head)
+        made.verify(layout.head_name(head))
 
 
 def test_the_quota_counts_what_was_there_before() -> None:

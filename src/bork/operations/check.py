@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from bork.core import CheckEngine, ChunkIndex, digest
 from bork.errors import IntegrityError, ObjectMissing, RepositoryError
+from bork.operations import generations
 from bork.operations.drive import drive
 from bork.operations.heads import ArchiveEntry, find_archive, load_heads, name_bytes, select
 from bork.operations.index import WHAT_IT_NEEDS, LoadedIndex, cache_directory, load_index
@@ -81,6 +82,7 @@ def _check(access: Access, options: CheckOptions, opened: OpenRepository, counte
         counted.log("info", "Starting repository check")
         if loaded is None:
             _check_blindly(opened, counted)
+        _check_generations(opened, counted)
         _check_keys(opened, counted)
         packs, complete = _check_packs(access, options, opened, loaded, counted)
         of_repository = counted.total - of_heads
@@ -133,7 +135,16 @@ def _check_blindly(opened: OpenRepository, counted: CountedProblems) -> None:
     for index in opened.repository.indexes():
         _report(counted, layout.index_name(index), partial(opened.repository.get_index, index))
     for head in opened.repository.heads():
-        _report(counted, layout.head_name(head), partial(opened.repository.verify_head, head))
+        _report(counted, layout.head_name(head), partial(opened.repository.verify, layout.head_name(head)))
+
+
+def _check_generations(opened: OpenRepository, counted: CountedProblems) -> None:
+    for number in opened.repository.generations():
+        name = layout.generation_name(number)
+        if opened.unlocked is None:
+            _report(counted, name, partial(opened.repository.verify, name))
+        else:
+            _report(counted, name, partial(generations.read, opened.repository, opened.unlocked, number))
 
 
 def _check_keys(opened: OpenRepository, counted: CountedProblems) -> None:

@@ -41,6 +41,9 @@ if TYPE_CHECKING:
 ROUND_BYTES = 1 << 30
 
 
+GENERATION_MAX = 1 << 48  # no compaction gets there
+
+
 class CompactOptions(NamedTuple):
     """``threshold``: a pack is rewritten if at least so many percent of it are not needed; above 100: none is."""
 
@@ -190,7 +193,7 @@ class _Compaction:
         unused = sum(pack.length for pack in dead) + sum(pack.stored - pack.needed for pack in to_rewrite)
         needed_again = [pack for pack in self._generation.condemned if self._needed(pack)]
         waiting_for: Sequence[Seen] = ()
-        if dead or needed_again or self._has_useless_records():
+        if dead or needed_again or self._has_useless_records() or self._generation_is_lost():
             self._condemn([pack.name for pack in dead], pardoned=needed_again)
         waiting_for = self._sweep()
         while to_rewrite:
@@ -225,6 +228,10 @@ class _Compaction:
         """Whether the generation names packs that are gone, and that no index names any more."""
         return any(not self._is_recorded(pack) for pack in self._generation.condemned)
 
+    def _generation_is_lost(self) -> bool:
+        """Whether a session that lives has seen a newer one, of which nobody knows any more what it pardoned."""
+        return any(_has_seen(seen) > self._generation.number for seen in self._opened.at_work.others())
+
     def _is_recorded(self, pack: PackId) -> bool:
         # A deleted pack stays condemned until no index names it: if we end before that, it must not look lost.
         return pack in self._indexed or (pack in self._loaded.packs and pack not in self._deleted)
@@ -252,7 +259,8 @@ class _Compaction:
 
     def _condemn(self, packs: Sequence[PackId], pardoned: Sequence[PackId] = ()) -> None:
         """Publish the next generation: nothing new refers to ``packs`` from now on."""
-        number = self._generation.number + 1
+        # A number never comes twice while somebody lives who has seen it: he would seem to know what this one condemns.
+        number = 1 + max([self._generation.number, *map(_has_seen, self._opened.at_work.others())])
         # Those that are deleted stay named until no index of the beginning named them: somebody may have merged indexes
         # meanwhile, and what an index names must be there or condemned.
         condemned = {
@@ -260,6 +268,8 @@ class _Compaction:
             for pack, first in self._generation.condemned.items()
             if pack not in pardoned and self._is_recorded(pack)
         }
+        if self._generation_is_lost():
+            condemned = dict.fromkeys(condemned, number)
         condemned |= dict.fromkeys(packs, number)
         self._publish(self._generation._replace(number=number, condemned=condemned))
 
@@ -274,7 +284,7 @@ class _Compaction:
         if not due:
             return ()
         in_the_way = self._in_the_way()
-        seen_by_all = min((seen.record.generation for seen in in_the_way), default=self._generation.number)
+        seen_by_all = min(map(_has_seen, in_the_way), default=self._generation.number)
         due = [pack for pack in due if self._generation.condemned[pack] <= seen_by_all]
         needed = self._needed_by_new_archives() if due else frozenset()
         self._opened.at_work.verify()
@@ -302,7 +312,7 @@ class _Compaction:
         # Who is not found by this listing has put its session after the generation, and so has seen it.
         self._access.clock.wait(self._repository.listing_lag_s)
         others = [seen for seen in self._opened.at_work.others() if not seen.record.waiting]
-        return [seen for seen in others if seen.record.generation < self._generation.number]
+        return [seen for seen in others if _has_seen(seen) < self._generation.number]
 
     def _fence(self, silent: Sequence[SessionId]) -> None:
         """Sessions that have not said anything for the time of a lease cannot commit any more."""
@@ -340,6 +350,11 @@ class _Compaction:
         index.forget_packs(sorted(self._deleted))
         for group in merging.plan_rewrite(Table(*table) for table in index.tables()):
             merging.merge(self._repository, self._keys, index, group)
+
+
+def _has_seen(seen: Seen) -> int:
+    """The newest generation that a session knows. Anything can stand in a session, and numbers must not run out."""
+    return seen.record.generation if seen.record.generation < GENERATION_MAX else -1
 
 
 def _usage(marks: Marks) -> dict[PackId, PackUsage]:

@@ -56,10 +56,9 @@ def change(access: Access, name: str, value: int | None) -> None:
     Raises: CommandError, if it is fixed; StorageError; and as ``open_repository`` without a key.
     """
     setting = SETTINGS[name]
-    if setting.change is None:
+    to = setting.change
+    if to is None:
         raise CommandError(f"{name} was fixed when the repository was made, and cannot be changed.")
-    with open_repository(access, needs_key=False, role="writer") as opened:
-        config = opened.repository.config
-        changed = setting.change(config, setting.default if value is None else value)
-        if changed != config:
-            opened.repository.replace_config(changed)
+    # Compactors take turns: of two changes at a time none undoes the other.
+    with open_repository(access, needs_key=False, role="compactor") as opened:
+        opened.repository.change_config(lambda config: to(config, setting.default if value is None else value))

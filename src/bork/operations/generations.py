@@ -5,11 +5,12 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from bork.archive.generation import Generation, decode
-from bork.errors import ObjectMissing
+from bork.errors import GenerationDamaged, IntegrityError, ObjectMissing
 from bork.repository import layout
 
 if TYPE_CHECKING:
     from bork.core import Keys
+    from bork.operations.events import EventSink
     from bork.repository.repository import Repository
     from bork.repository.sight import Sight
 
@@ -56,10 +57,13 @@ def _is_there(repository: Repository, number: int) -> bool:
     return True
 
 
-def newest(repository: Repository, keys: Keys, sight: Sight | None = None) -> Generation:
+def newest(
+    repository: Repository, keys: Keys, sight: Sight | None = None, events: EventSink | None = None
+) -> Generation:
     """``sight`` includes some ``what_shows_newest``, and tells without another look.
 
-    Raises: IntegrityError, UnsupportedFormat, StorageError.
+    Who only reads goes on without one that is damaged, for that condemns nothing; ``events`` gets a warning.
+    Raises: GenerationDamaged, UnsupportedFormat, StorageError.
     """
     if sight is not None:
         generations = sight.generations()
@@ -68,7 +72,7 @@ def newest(repository: Repository, keys: Keys, sight: Sight | None = None) -> Ge
             if number == 0:
                 return Generation()
             if (shown := generations[number]) is not None:
-                return decode(number, keys.open_generation(number, shown))
+                return _opened(repository, keys, number, shown, events)
     while True:
         number = newest_number(repository)
         if number == 0:
@@ -77,7 +81,24 @@ def newest(repository: Repository, keys: Keys, sight: Sight | None = None) -> Ge
             data = repository.get_generation(number)
         except ObjectMissing:
             continue  # a newer one took its place meanwhile
+        return _opened(repository, keys, number, data, events)
+
+
+def _opened(repository: Repository, keys: Keys, number: int, data: bytes, events: EventSink | None) -> Generation:
+    try:
         return decode(number, keys.open_generation(number, data))
+    except IntegrityError as fault:
+        damaged = GenerationDamaged(f"the generation {layout.generation_name(number)} is damaged")
+        if not repository.is_only_read:
+            raise damaged from fault
+        if events is not None:
+            events.log("warning", f"{damaged}. {damaged.advice}")
+        return Generation(number)
+
+
+def read(repository: Repository, keys: Keys, number: int) -> Generation:
+    """One of them, whoever asks. Raises: IntegrityError, UnsupportedFormat, ObjectMissing, StorageError."""
+    return decode(number, keys.open_generation(number, repository.get_generation(number)))
 
 
 def publish(repository: Repository, keys: Keys, generation: Generation) -> None:

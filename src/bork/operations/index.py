@@ -79,7 +79,7 @@ def load_index(
     if sight is None or layout.PACKS not in sight:
         access.clock.wait(repository.listing_lag_s)
         sight = repository.look(*what_shows_newest(known(repository)), *WHAT_IT_NEEDS)
-    generation = newest(repository, keys, sight)
+    generation = newest(repository, keys, sight, events)
     names, damaged, sight = _add_indexes(index, repository, keys, events, directory, sight, trust_cache=trust_cache)
     packs = sight.packs()
     _remove_stale_tables(directory, names)

@@ -90,6 +90,7 @@ def open_repository(
     store = access.stores.open(access.path)
     try:
         repository = Repository.open(store)
+        repository.is_only_read = role == "reader"
         mode = MODES[repository.config.encryption]
         place = key_place(repository, access.keys_dir, access.key_file)
         keys = None

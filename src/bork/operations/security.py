@@ -99,8 +99,8 @@ def _location(access: Access) -> str:
 def _recall(access: Access, repository: Repository, name: str) -> str | None:
     path = os.path.join(directory(access, repository), name)
     try:
-        with open(path, encoding="utf-8", errors="surrogateescape") as file:
-            return file.read().strip()
+        with open(path, encoding="utf-8", errors="surrogateescape", newline="") as file:
+            return file.read()  # as it was written: a location may end in white space
     except FileNotFoundError:
         return None
     except OSError as fault:

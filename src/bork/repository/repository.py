@@ -50,6 +50,7 @@ class Repository:
         self._store = store
         self.config = config
         self.seen = seen  # keys and generations, as they were when it was opened
+        self.is_only_read = False  # by this process: a generation that is damaged does not stop it
         self.makes_room = False  # what is put replaces what is deleted right after: no quota stops that
         self._used_bytes: int | None = None  # what the quota limits; counted when a quota first needs it
         self.stored_bytes = 0  # that this process has put, of packs, indexes and heads
@@ -245,11 +246,11 @@ class Repository:
         """Delete an archive if its head is still the one with this BLAKE3. See ``Store.begin_delete_if``."""
         return self._store.begin_delete_if(layout.head_name(head), content)
 
-    def verify_head(self, head: HeadId) -> None:
-        """Compare a head with the checksum that it ends with; no key is needed. Raises: as ``get_index``."""
-        data = self.get_head(head)
+    def verify(self, name: ObjectName) -> None:
+        """Compare a head or a generation with the checksum at its end; no key is needed. Raises: as ``get_index``."""
+        data = self._store.get(name)
         if len(data) < ID_LENGTH or digest(data[:-ID_LENGTH]) != data[-ID_LENGTH:]:
-            raise self._damaged(layout.head_name(head), data[-ID_LENGTH:], data[:-ID_LENGTH])
+            raise self._damaged(name, data[-ID_LENGTH:], data[:-ID_LENGTH])
 
     def read(self, ranges: Sequence[tuple[PackId, int, int]]) -> list[bytes]:
         """Parts of packs: ``(pack, offset, length)``. Raises: ObjectMissing, IntegrityError, StorageError."""
@@ -363,10 +364,10 @@ class Repository:
         if self._store.append_only:
             raise ChangeRefused(self.location, "delete", "an archive")
 
-    def replace_config(self, config: RepositoryConfig) -> None:
-        """Change settings; whoever opens the repository sees the old or the new ones. Raises: StorageError."""
-        self._store.replace(CONFIG, config.encode())
-        self.config = config
+    def change_config(self, change: Callable[[RepositoryConfig], RepositoryConfig]) -> None:
+        """Change the settings of this moment; who opens the repository sees old or new ones. Raises: StorageError."""
+        self.config = change(decode(self._store.get(CONFIG), self.location))
+        self._store.replace(CONFIG, self.config.encode())
 
     def destroy(self) -> bool:
         """Remove the whole repository. As ``Store.destroy``. Raises: AppendOnly, StorageError."""
