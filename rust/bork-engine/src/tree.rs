@@ -76,14 +76,52 @@ impl TreeBuilder {
 /// Ranges of paths that a reader is interested in: a path and everything below it.
 pub type Prefixes = Option<Vec<Vec<u8>>>;
 
+/// Items that nobody can name any more, because a node of the tree cannot be read: all from `first` to before `after`.
+pub struct Lost {
+    /// Path of the first of them.
+    pub first: Arc<[u8]>,
+    /// Path of the first item behind them; `None`: they reach to the end.
+    pub after: Option<Arc<[u8]>>,
+    /// Why.
+    pub error: EngineError,
+}
+
+/// What comes next in a tree.
+pub enum Part {
+    /// A leaf.
+    Leaf(Vec<u8>),
+    /// A gap.
+    Lost(Lost),
+}
+
+/// A node to be visited.
+struct Node {
+    id: Id,
+    /// 0 for leaves; unknown for the root.
+    level: Option<u8>,
+    first: Arc<[u8]>,
+    after: Option<Arc<[u8]>>,
+}
+
+impl Node {
+    fn lost(self, error: EngineError) -> Lost {
+        Lost { first: self.first, after: self.after, error }
+    }
+}
+
+enum Visit {
+    Node(Node),
+    Lost(Lost),
+}
+
 /// Reads the leaves of a tree in order, fetching some ahead.
 pub struct LeafStream {
     reader: ObjectReader,
-    /// Nodes still to be visited, next one last, with their levels (0 for leaves; unknown for the root).
-    stack: Vec<(Id, Option<u8>)>,
-    /// Levels of the nodes on their way.
-    levels: Vec<Option<u8>>,
-    ready: VecDeque<Vec<u8>>,
+    /// What is still to be visited, next one last.
+    stack: Vec<Visit>,
+    /// Nodes on their way.
+    coming: Vec<Node>,
+    ready: VecDeque<Part>,
     pending: Option<PendingBatch>,
     prefixes: Prefixes,
     batch: usize,
@@ -103,10 +141,11 @@ const BATCH_LENGTH: usize = 10 << 20;
 impl LeafStream {
     /// Starts at the root.
     pub fn new(reader: ObjectReader, root: Id, prefixes: Prefixes) -> Self {
+        let root = Node { id: root, level: None, first: Arc::default(), after: None };
         LeafStream {
             reader,
-            stack: vec![(root, None)],
-            levels: Vec::new(),
+            stack: vec![Visit::Node(root)],
+            coming: Vec::new(),
             ready: VecDeque::new(),
             pending: None,
             prefixes,
@@ -115,14 +154,23 @@ impl LeafStream {
         }
     }
 
-    /// The next leaf.
+    /// The next leaf. A node that cannot be read is an error.
     pub fn next_leaf(&mut self) -> Result<Option<Vec<u8>>, EngineError> {
+        match self.next_part()? {
+            Some(Part::Leaf(leaf)) => Ok(Some(leaf)),
+            Some(Part::Lost(lost)) => Err(lost.error),
+            None => Ok(None),
+        }
+    }
+
+    /// The next leaf, or what is lost in its place. Without its root a tree cannot be read at all.
+    pub fn next_part(&mut self) -> Result<Option<Part>, EngineError> {
         loop {
-            if let Some(leaf) = self.ready.pop_front() {
-                return Ok(Some(leaf));
+            if let Some(part) = self.ready.pop_front() {
+                return Ok(Some(part));
             }
             self.fill()?;
-            if self.ready.is_empty() && self.pending.is_none() && self.stack.is_empty() {
+            if self.ready.is_empty() && self.coming.is_empty() && self.stack.is_empty() {
                 return Ok(None);
             }
         }
@@ -131,55 +179,113 @@ impl LeafStream {
     /// Takes the batch on its way and starts the next one. The nodes of a batch are in tree order and each leaf in it
     /// comes before each inner node, because what is not yet visited lies behind all that is.
     fn fill(&mut self) -> Result<(), EngineError> {
-        let nodes = self.reader.finish(&mut self.pending)?;
         let mut inner = Vec::new();
-        for (node, level) in nodes.into_iter().zip(std::mem::take(&mut self.levels)) {
-            let found = match (node.first(), node.get(2)) {
-                (Some(&LEAF), _) => 0,
-                (Some(&INNER), Some(level)) => *level,
-                _ => return Err(EngineError::damaged("tree", "a node of unknown kind")),
+        let coming = std::mem::take(&mut self.coming);
+        let read = self.take(&coming)?;
+        for (node, bytes) in coming.into_iter().zip(read) {
+            let level = node.level;
+            let (visit, found) = match bytes {
+                Ok(bytes) => {
+                    let found = level_of(&bytes)?;
+                    (Ok((node, bytes)), found)
+                }
+                Err(error) => match level {
+                    Some(level) => (Err(node.lost(error)), level),
+                    None => return Err(error),
+                },
             };
             if level.is_some_and(|level| level != found) || (found == 0 && !inner.is_empty()) {
                 return Err(EngineError::damaged("tree", "a node is of another level than its place demands"));
             }
-            if found == 0 { self.ready.push_back(node) } else { inner.push(node) }
-        }
-        for node in inner.iter().rev() {
-            let inner = decode_inner(node)?;
-            let below = Some(inner.level - 1);
-            let mut after: Option<Vec<u8>> = None;
-            let mut wanted = Vec::new();
-            for child in inner.children.into_iter().rev() {
-                let first = child.summary.first.clone();
-                if self.is_wanted(&first, after.as_deref()) {
-                    wanted.push((child.id, below));
-                }
-                after = Some(first);
+            match visit {
+                visit if found > 0 => inner.push(visit),
+                Ok((_, leaf)) => self.ready.push_back(Part::Leaf(leaf)),
+                Err(lost) => self.ready.push_back(Part::Lost(lost)),
             }
-            self.stack.extend(wanted);
         }
-        let (mut batch, mut length) = (Vec::new(), 0);
-        while batch.len() < self.batch
-            && let Some((id, level)) = self.stack.pop()
+        for visit in inner.into_iter().rev() {
+            match visit {
+                Ok((node, bytes)) => self.descend(node, &bytes)?,
+                Err(lost) => self.stack.push(Visit::Lost(lost)),
+            }
+        }
+        self.start()
+    }
+
+    /// The nodes of the batch on its way, each or what is wrong with it.
+    fn take(&mut self, coming: &[Node]) -> Result<Vec<Result<Vec<u8>, EngineError>>, EngineError> {
+        if self.pending.is_some() {
+            match self.reader.finish(&mut self.pending) {
+                Ok(read) => return Ok(read.into_iter().map(Ok).collect()),
+                Err(EngineError::Cancelled) => return Err(EngineError::Cancelled),
+                Err(_) => {} // part of it cannot be read: finds out which part
+            }
+        }
+        let mut read = Vec::with_capacity(coming.len());
+        for node in coming {
+            match self.reader.read(&node.id) {
+                Err(EngineError::Cancelled) => return Err(EngineError::Cancelled),
+                one => read.push(one),
+            }
+        }
+        Ok(read)
+    }
+
+    /// The wanted children of an inner node are visited next.
+    fn descend(&mut self, node: Node, bytes: &[u8]) -> Result<(), EngineError> {
+        let inner = decode_inner(bytes)?;
+        let mut after = node.after;
+        let mut wanted = Vec::new();
+        for child in inner.children.into_iter().rev() {
+            let first: Arc<[u8]> = child.summary.first.into();
+            if self.is_wanted(&first, after.as_deref()) {
+                let (first, after) = (Arc::clone(&first), after.clone());
+                wanted.push(Visit::Node(Node { id: child.id, level: Some(inner.level - 1), first, after }));
+            }
+            after = Some(first);
+        }
+        self.stack.extend(wanted);
+        Ok(())
+    }
+
+    fn start(&mut self) -> Result<(), EngineError> {
+        let mut length = 0;
+        while self.coming.len() < self.batch
+            && let Some(visit) = self.stack.pop()
         {
-            length += self.reader.plain_length(&id);
-            if length > BATCH_LENGTH && !batch.is_empty() {
-                self.stack.push((id, level));
+            let node = match visit {
+                Visit::Node(node) => node,
+                Visit::Lost(lost) if self.coming.is_empty() => {
+                    self.ready.push_back(Part::Lost(lost));
+                    continue;
+                }
+                lost => {
+                    self.stack.push(lost); // behind what is on its way
+                    break;
+                }
+            };
+            length += self.reader.plain_length(&node.id);
+            if length > BATCH_LENGTH && !self.coming.is_empty() {
+                self.stack.push(Visit::Node(node));
                 break;
             }
-            batch.push(id);
-            self.levels.push(level);
+            self.coming.push(node);
         }
         self.nodes_left = self
             .nodes_left
-            .checked_sub(batch.len())
+            .checked_sub(self.coming.len())
             .ok_or_else(|| EngineError::damaged("tree", "it has more nodes than a tree can have"))?;
-        if !batch.is_empty() {
-            if batch.len() == self.batch {
-                self.batch = BATCH_MAX;
-            }
-            self.pending = self.reader.start(&batch)?;
+        if self.coming.is_empty() {
+            return Ok(());
         }
+        if self.coming.len() == self.batch {
+            self.batch = BATCH_MAX;
+        }
+        let ids: Vec<Id> = self.coming.iter().map(|node| node.id).collect();
+        self.pending = match self.reader.start(&ids) {
+            Err(EngineError::Cancelled) => return Err(EngineError::Cancelled),
+            started => started.unwrap_or_default(), // a chunk is missing: `take` finds out which
+        };
         Ok(())
     }
 
@@ -190,6 +296,14 @@ impl LeafStream {
             let ends_before = after.is_some_and(|after| compare(after, prefix) != Ordering::Greater);
             begins_behind && !ends_before
         })
+    }
+}
+
+fn level_of(node: &[u8]) -> Result<u8, EngineError> {
+    match (node.first(), node.get(2)) {
+        (Some(&LEAF), _) => Ok(0),
+        (Some(&INNER), Some(level)) => Ok(*level),
+        _ => Err(EngineError::damaged("tree", "a node of unknown kind")),
     }
 }
 
@@ -204,15 +318,15 @@ const AHEAD: usize = BATCH;
 const AHEAD_LENGTH: usize = 16 << 20;
 
 impl PreviousLeaves {
-    /// The receiving end, and the work for the thread. A damaged or missing node only ends the stream: files behind
-    /// it are read again.
+    /// The receiving end, and the work for the thread. Files in a damaged or missing node are read again.
     pub fn new(stream: LeafStream, port: Arc<Port>) -> (Self, impl FnOnce() -> Result<(), Stop> + Send) {
         let (sender, receiver): (Sender<Arc<[u8]>>, _) = bounded(AHEAD);
         let ahead = Arc::new(AtomicUsize::new(0));
         let weak = Arc::downgrade(&ahead);
         let work = move || {
             let mut stream = stream;
-            while let Ok(Some(leaf)) = stream.next_leaf() {
+            while let Ok(Some(part)) = stream.next_part() {
+                let Part::Leaf(leaf) = part else { continue };
                 loop {
                     // The receiver has gone if nobody counts any more.
                     let Some(ahead) = weak.upgrade().filter(|_| !port.is_stopped()) else { return Ok(()) };

@@ -2,9 +2,9 @@
 
 use super::Reading;
 use super::content::Gatherer;
-use super::items::{for_each, for_each_slice, object_reader};
+use super::items::{for_each, for_each_slice, object_reader, tell};
 use super::lines::Lines;
-use super::restore::{FileState, Names, Use, work};
+use super::restore::{FileState, Further, Names, Use, not_made, work};
 use super::strip;
 use crate::error::EngineError;
 use crate::objects::{ObjectReader, missing};
@@ -81,7 +81,7 @@ pub fn run(reading: &Arc<Reading>, target: Option<&Path>) -> Result<(), Stop> {
         lists: object_reader(reading),
         lines: Lines::default(),
     };
-    let result = for_each(reading, |path, item| extract.item(path, item)).and_then(|()| extract.finish());
+    let result = for_each(reading, tell, |path, item| extract.item(path, item)).and_then(|()| extract.finish());
     let Extract { places, locked, gatherer, links, .. } = extract;
     drop((gatherer, links)); // the workers end when nobody can send to them any more
     let worked = workers.join();
@@ -172,8 +172,12 @@ impl Extract {
         let Some((linked, left)) = self.links.get_mut(&group) else { return false };
         if let (Some((directory, name)), Some(places)) = (place, &self.places) {
             let made = match linked {
-                Linked::File(_, names) if names.wait(directory, name) => Ok(()),
-                Linked::File(spot, _) | Linked::Other(spot) => places.link(spot, directory, name),
+                Linked::File(spot, names) => match names.wait(directory, name) {
+                    Further::Waits => Ok(()),
+                    Further::Now => places.link(spot, directory, name),
+                    Further::Never => Err(not_made()),
+                },
+                Linked::Other(spot) => places.link(spot, directory, name),
                 Linked::Nothing => Ok(()),
             };
             if let Err(problem) = made {

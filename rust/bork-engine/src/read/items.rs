@@ -3,7 +3,8 @@
 use super::Reading;
 use crate::error::EngineError;
 use crate::objects::ObjectReader;
-use crate::tree::LeafStream;
+use crate::tree::{LeafStream, Lost, Part};
+use bork_core::problem::{Problem, ProblemKind};
 use bork_core::seam::Stop;
 use bork_format::item::{Content, Item, Slice, TYPE_MASK, decode_list, encode_slices};
 use bork_format::node::{LeafReader, compare};
@@ -11,17 +12,28 @@ use std::cmp::Ordering;
 use std::sync::Arc;
 use std::sync::atomic::Ordering as Atomic;
 
-/// Calls `each` with every wanted item. A node that cannot be read ends the run: nobody can say what was in it.
-pub fn for_each(reading: &Arc<Reading>, mut each: impl FnMut(&[u8], Item) -> Result<(), Stop>) -> Result<(), Stop> {
+/// Calls `each` with every wanted item, and `lost` where a node cannot be read: nobody can say what was in it.
+pub fn for_each(
+    reading: &Arc<Reading>,
+    mut lost: impl FnMut(&Reading, Lost) -> Result<(), Stop>,
+    mut each: impl FnMut(&[u8], Item) -> Result<(), Stop>,
+) -> Result<(), Stop> {
     let plan = &reading.plan;
     let mut stream = LeafStream::new(object_reader(reading), plan.root, plan.filter.paths.prefixes());
     let mut last: Option<Vec<u8>> = None;
     loop {
-        let leaf = stream.next_leaf().map_err(|error| reading.port.fail(error))?;
-        let Some(leaf) = leaf else { return Ok(()) };
+        let part = stream.next_part().map_err(|error| reading.port.fail(error))?;
+        let Some(part) = part else { return Ok(()) };
         if reading.port.is_stopped() {
             return Err(Stop);
         }
+        let leaf = match part {
+            Part::Leaf(leaf) => leaf,
+            Part::Lost(gap) => {
+                lost(reading, gap)?;
+                continue;
+            }
+        };
         let mut leaf_reader = LeafReader::new(&leaf).map_err(|error| fail(reading, error))?;
         while let Some(body) = leaf_reader.advance().map_err(|error| fail(reading, error))? {
             let path = leaf_reader.path();
@@ -38,6 +50,23 @@ pub fn for_each(reading: &Arc<Reading>, mut each: impl FnMut(&[u8], Item) -> Res
         }
         last = Some(leaf_reader.into_path()).filter(|path| !path.is_empty());
     }
+}
+
+/// What is lost is told, and the run goes on.
+pub fn tell(reading: &Reading, lost: Lost) -> Result<(), Stop> {
+    let until = lost.after.map_or("the end".into(), |path| format!("before \"{}\"", path.escape_ascii()));
+    let message = format!("a part of the list of files is lost, from here to {until}: {}", lost.error);
+    reading.port.problem(&lost.first, Problem::new(ProblemKind::Damaged, message))
+}
+
+/// What is lost ends the run.
+pub fn refuse(reading: &Reading, lost: Lost) -> Result<(), Stop> {
+    Err(reading.port.fail(lost.error))
+}
+
+/// Somebody else tells what is lost.
+pub fn ignore(_: &Reading, _: Lost) -> Result<(), Stop> {
+    Ok(())
 }
 
 /// Makes sets of hard links of those names alone that have the same content. The number of a set is made of an inode
@@ -66,7 +95,7 @@ fn fail(reading: &Reading, error: bork_format::Error) -> Stop {
 
 /// Adds up the sizes of the wanted items, for a progress display.
 pub fn measure(reading: &Arc<Reading>) -> Result<(), Stop> {
-    for_each(reading, |_, item| {
+    for_each(reading, ignore, |_, item| {
         reading.total.fetch_add(item.size, Atomic::Relaxed);
         Ok(())
     })

@@ -1,7 +1,7 @@
 //! `list`: one line for each wanted item.
 
 use super::Reading;
-use super::items::{for_each, for_each_slice, object_reader};
+use super::items::{for_each, for_each_slice, ignore, object_reader, tell};
 use crate::error::EngineError;
 use crate::objects::ObjectReader;
 use crate::port::Event;
@@ -36,7 +36,7 @@ pub fn run(reading: &Arc<Reading>, list: &ListFormat) -> Result<(), Stop> {
     let mut lister =
         Lister { reading, links: HashMap::new(), reader: object_reader(reading), lists: object_reader(reading), uses };
     let mut out = Vec::with_capacity(LINES_LENGTH + 4096);
-    for_each(reading, |path, item| {
+    for_each(reading, tell, |path, item| {
         reading.items.fetch_add(1, Ordering::Relaxed);
         lister.render(path, &item, &mut renderer, &mut out)?;
         if out.len() >= LINES_LENGTH {
@@ -50,7 +50,7 @@ pub fn run(reading: &Arc<Reading>, list: &ListFormat) -> Result<(), Stop> {
 fn count_uses(reading: &Arc<Reading>) -> Result<Uses, Stop> {
     let mut uses = Uses::new();
     let mut lists = object_reader(reading);
-    for_each(reading, |_, item| {
+    for_each(reading, ignore, |_, item| {
         for_each_slice(&item.content, &mut lists, |slice| {
             *uses.entry(slice.id).or_default() += 1;
             Ok(())

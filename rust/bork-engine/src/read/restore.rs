@@ -14,12 +14,13 @@ use bork_core::problem::{Problem, ProblemKind};
 use bork_core::seam::Stop;
 use bork_core::writer::{Directory, Writer, prepare_thread, set_length};
 use bork_format::Id;
-use bork_format::item::{Content, Item, Slice};
+use bork_format::item::{Content, Item, Slice, Time};
 use bork_format::pack::PLAIN_LENGTH_MAX;
 use crossbeam_channel::Receiver;
 use std::os::fd::{AsFd, OwnedFd};
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
+use std::time::{SystemTime, UNIX_EPOCH};
 
 /// Files of at least this size are written past the page cache. Unit: bytes.
 const LARGE_SIZE: u64 = 4 << 20;
@@ -73,26 +74,45 @@ pub struct Names(Mutex<NamesState>);
 
 #[derive(Default)]
 struct NamesState {
-    /// The file is there: names can be made at once.
-    complete: bool,
+    /// Whether the file is there; nothing while it is on its way.
+    made: Option<bool>,
     waiting: Vec<(Arc<Directory>, Vec<u8>)>,
 }
 
+/// What becomes of a further name.
+pub enum Further {
+    /// It is made when the file is complete.
+    Waits,
+    /// The file is there, and the caller makes the name.
+    Now,
+    /// The file was not made. What has its first name is something else: an older file, or another one of this restore.
+    Never,
+}
+
 impl Names {
-    /// Keeps another name for when the file is complete. If it is, the caller makes the name: false.
-    pub fn wait(&self, directory: &Arc<Directory>, name: &[u8]) -> bool {
+    /// Keeps another name for when the file is complete, unless it is known already what becomes of that.
+    pub fn wait(&self, directory: &Arc<Directory>, name: &[u8]) -> Further {
         let mut state = self.0.lock().expect("no holder panics");
-        if !state.complete {
-            state.waiting.push((Arc::clone(directory), name.to_vec()));
+        match state.made {
+            Some(true) => Further::Now,
+            Some(false) => Further::Never,
+            None => {
+                state.waiting.push((Arc::clone(directory), name.to_vec()));
+                Further::Waits
+            }
         }
-        !state.complete
     }
 
-    fn complete(&self) -> Vec<(Arc<Directory>, Vec<u8>)> {
+    fn complete(&self, made: bool) -> Vec<(Arc<Directory>, Vec<u8>)> {
         let mut state = self.0.lock().expect("no holder panics");
-        state.complete = true;
+        state.made = Some(made);
         std::mem::take(&mut state.waiting)
     }
+}
+
+/// What is said of a further name of a file that was not made.
+pub fn not_made() -> Problem {
+    Problem::new(ProblemKind::NotFound, "the file that it is a name of was not restored")
 }
 
 /// A regular file on its way.
@@ -102,6 +122,8 @@ pub struct FileState {
     path: Vec<u8>,
     item: Item,
     file: Mutex<Option<Opened>>,
+    /// The file was made; its content may be damaged.
+    made: AtomicBool,
     remaining: AtomicUsize,
     problem: Mutex<Option<Problem>>,
     names: Arc<Names>,
@@ -122,6 +144,7 @@ impl FileState {
             path,
             item,
             file: Mutex::default(),
+            made: AtomicBool::new(false),
             remaining: AtomicUsize::new(1),
             problem: Mutex::default(),
             names: Arc::default(),
@@ -154,9 +177,11 @@ impl FileState {
             self.fail(problem);
         }
         let problem = self.problem.lock().expect("no holder panics").take();
-        for (directory, name) in self.names.complete() {
+        let made = self.made.load(Ordering::Acquire);
+        for (directory, name) in self.names.complete(made) {
             let Some((writer, source, source_name)) = &self.place else { break };
-            if let Err(problem) = writer.hard_link(&directory, &name, source, source_name) {
+            let linked = if made { writer.hard_link(&directory, &name, source, source_name) } else { Err(not_made()) };
+            if let Err(problem) = linked {
                 self.reading.port.problem(&directory.path_of(&name), problem)?;
             }
         }
@@ -188,9 +213,12 @@ impl FileState {
 
     fn open(&self, writer: &Writer, directory: &Directory, name: &[u8]) -> Result<Opened, Problem> {
         if self.item.size < LARGE_SIZE {
-            return Ok(Opened::Small(writer.create_file(directory, name, &self.item)?));
+            let file = writer.create_file(directory, name, &self.item)?;
+            self.made.store(true, Ordering::Release);
+            return Ok(Opened::Small(file));
         }
         let file = writer.create_large_file(directory, name, &self.item)?;
+        self.made.store(true, Ordering::Release);
         // The length first: parts are written in any order, and a hole is what nobody writes.
         set_length(file.file(), self.item.size).map_err(|error| Problem::from_io("set length", error))?;
         Ok(Opened::Large(Arc::new(file)))
@@ -198,20 +226,24 @@ impl FileState {
 
     fn complete(&self, writer: &Writer, directory: &Directory, name: &[u8]) -> Result<(), Problem> {
         let opened = self.file.lock().expect("no holder panics").take();
+        let is_damaged = self.problem.lock().expect("no holder panics").is_some();
         let opened = match opened {
             Some(opened) => opened,
-            None if self.problem.lock().expect("no holder panics").is_some() => return Ok(()),
+            None if is_damaged => return Ok(()),
             None => self.open(writer, directory, name)?,
         };
+        // The time says to rsync, to `bork push` and to people that the content is that of the archive.
+        let damaged = is_damaged.then(|| Item { mtime: now(), atime: None, ..self.item.clone() });
+        let item = damaged.as_ref().unwrap_or(&self.item);
         match opened {
             Opened::Small(file) => {
                 if self.may_end_in_hole() {
-                    set_length(file.as_fd(), self.item.size).map_err(|error| Problem::from_io("set length", error))?;
+                    set_length(file.as_fd(), item.size).map_err(|error| Problem::from_io("set length", error))?;
                 }
-                writer.finish_file(directory, name, file, &self.item)
+                writer.finish_file(directory, name, file, item)
             }
             Opened::Large(file) => match Arc::into_inner(file) {
-                Some(file) => writer.finish_file(directory, name, file, &self.item),
+                Some(file) => writer.finish_file(directory, name, file, item),
                 None => Ok(()),
             },
         }
@@ -223,6 +255,11 @@ impl FileState {
             Content::Lists(_) => true,
         }
     }
+}
+
+fn now() -> Time {
+    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    Time { seconds: since.as_secs() as i64, nanoseconds: since.subsec_nanos() }
 }
 
 impl Drop for FileState {

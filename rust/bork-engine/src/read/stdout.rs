@@ -1,7 +1,7 @@
 //! `extract --stdout`: the content of the wanted files, one after the other, in order.
 
 use super::Reading;
-use super::items::{for_each, for_each_slice, object_reader};
+use super::items::{for_each, for_each_slice, object_reader, tell};
 use crate::error::EngineError;
 use crate::port::Event;
 use bork_core::problem::{Problem, ProblemKind};
@@ -16,7 +16,7 @@ const ZEROS: u32 = 1 << 20;
 pub fn run(reading: &Arc<Reading>) -> Result<(), Stop> {
     let mut chunks = object_reader(reading);
     let mut lists = object_reader(reading);
-    for_each(reading, |path, item| {
+    for_each(reading, tell, |path, item| {
         reading.items.fetch_add(1, Ordering::Relaxed);
         let mut size = 0;
         let written = for_each_slice(&item.content, &mut lists, |slice| {

@@ -3,7 +3,7 @@
 //! The blocks that end the stream are written after all else has succeeded. A run that fails stops inside a block.
 
 use super::Reading;
-use super::items::{for_each, for_each_slice, object_reader};
+use super::items::{for_each, for_each_slice, object_reader, refuse};
 use super::lines::Lines;
 use super::stream::{Emit, Stream, shown};
 use crate::error::EngineError;
@@ -40,7 +40,7 @@ pub fn run(reading: &Arc<Reading>, format: Format) -> Result<(), Stop> {
         lines: Lines::default(),
         length: 0,
     };
-    for_each(reading, |path, item| {
+    for_each(reading, refuse, |path, item| {
         let Some(stripped) = super::strip(path, reading.plan.strip_components) else { return Ok(()) };
         reading.items.fetch_add(1, Ordering::Relaxed);
         export.lines.note(reading, path)?;

@@ -14,7 +14,7 @@ mod batch;
 mod receive;
 mod runs;
 
-use super::items::{for_each, for_each_slice, object_reader};
+use super::items::{for_each, for_each_slice, object_reader, tell};
 use super::stream::Stream;
 use super::{Mode, ReadEngine, ReadPlan, Reading};
 use crate::error::EngineError;
@@ -153,7 +153,7 @@ pub fn run(reading: &Arc<Reading>, mode: &PushMode) -> Result<Counts, Stop> {
         lines: Vec::new(),
         counts: Counts::default(),
     };
-    let result = for_each(reading, |path, item| push.item(path, item));
+    let result = for_each(reading, tell, |path, item| push.item(path, item));
     let counts = result.and_then(|()| push.finish())?;
     receiver.join()?;
     Ok(counts)
