@@ -3,6 +3,7 @@
 use crate::link::{LeafQueue, Leaves, Link, leaf_queue};
 use crate::options::{chunker, compression, matcher, source};
 use crate::sink::{Sent, SinkContext, WireSink};
+use crate::sources::Sources;
 use bork_core::identify::SourceKeys;
 use bork_core::problem::ProblemKind;
 use bork_core::seam::{NoPrevious, Previous, Stop};
@@ -61,11 +62,13 @@ impl Backup {
             kind: RootKind::Tree,
         });
         let roots = sort_roots(roots.collect()).map_err(|error| wrong(error.to_string()))?;
+        let sources = Sources::of(&roots);
         let walk = WalkOptions {
             one_file_system: plan.has("one_file_system"),
             exclude_caches: plan.has("exclude_caches"),
             exclude_if_present: plan.exclude_if_present.clone(),
             keep_exclude_tags: plan.has("keep_exclude_tags"),
+            exclude_nodump: plan.has("exclude_nodump"),
             skip: Vec::new(),
             matcher,
             base: None,
@@ -92,7 +95,9 @@ impl Backup {
                 None => run.walker(|| Walker::new(roots, walk, NoPrevious), units, window.0, total),
             };
             run.reporter(time_max);
-            let result = assemble(&shared, &link, &results, &window.1, total, workers);
+            let result = assemble(&shared, &link, &results, &window.1, total, workers)
+                .and_then(|sent| sources.verify().map(|()| sent).map_err(|text| link.fail(text)))
+                .and_then(|sent| finish(&link, sent));
             if result.is_err() {
                 let _ = link.fail("a thread ended early");
             }
@@ -186,6 +191,7 @@ fn send<T>(channel: &Sender<T>, mut value: T, link: &Link) -> Result<(), Stop> {
     }
 }
 
+/// Sends what the workers have found, in order. The result is the number of units.
 fn assemble(
     shared: &Run,
     link: &Link,
@@ -193,7 +199,7 @@ fn assemble(
     window: &Receiver<()>,
     total: &OnceLock<u64>,
     workers: Vec<ScopedJoinHandle<'_, ()>>,
-) -> Result<(), Stop> {
+) -> Result<u64, Stop> {
     let filter = shared.options.lines.as_ref().and_then(|lines| lines.filter.as_deref());
     let mut sent = 0;
     shared.in_order(results, window, total, |result| {
@@ -211,6 +217,11 @@ fn assemble(
     if shared.is_stopped() || link.is_stopped() {
         return Err(Stop);
     }
+    Ok(sent)
+}
+
+/// All units are sent: so many.
+fn finish(link: &Link, sent: u64) -> Result<(), Stop> {
     let mut count = Vec::new();
     put_varint(&mut count, sent);
     link.outbox.send(FrameKind::Done, &count)

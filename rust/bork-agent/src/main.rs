@@ -15,6 +15,7 @@ mod outbox;
 mod restore;
 mod serve;
 mod sink;
+mod sources;
 
 use arguments::{Arguments, USAGE};
 use std::path::Path;

@@ -109,7 +109,7 @@ impl CreateEngine {
 
     fn start_walker<P: Previous + 'static>(
         &mut self,
-        roots: (Vec<Root>, Vec<Root>),
+        roots: Vec<Root>,
         options: WalkOptions,
         previous: P,
         units: Sender<Unit>,

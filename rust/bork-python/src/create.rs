@@ -60,11 +60,13 @@ fn compile(dict: &Bound<'_, PyDict>) -> PyResult<CreatePlan> {
     let path_list = compile_path_list(&mut p)?;
     let (previous, previous_start) = compile_previous(&mut p)?;
     let (magics, file_systems) = compile_file_systems(&mut p)?;
+    let exclude_nodump = p.get("exclude_nodump")?;
     let walk = WalkOptions {
         one_file_system: p.get("one_file_system")?,
         exclude_caches: p.get("exclude_caches")?,
         exclude_if_present: p.get("exclude_if_present")?,
         keep_exclude_tags: p.get("keep_exclude_tags")?,
+        exclude_nodump,
         skip: p.get("skip")?,
         matcher: plan::matcher(p.get("patterns")?)?,
         base: p.get::<Option<Vec<u8>>>("base")?.map(|path| fence::open_root(&path)).transpose()?,
@@ -83,7 +85,7 @@ fn compile(dict: &Bound<'_, PyDict>) -> PyResult<CreatePlan> {
             other => return Err(plan::invalid(format!("unknown files_changed {other:?}"))),
         },
         read_special: p.get("read_special")?,
-        exclude_nodump: p.get("exclude_nodump")?,
+        exclude_nodump,
         dry_run: p.get("dry_run")?,
         stdin,
         start: plan::time(p.get("start_ns")?),

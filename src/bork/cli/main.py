@@ -27,6 +27,7 @@ def main(argv: Sequence[str] | None = None, *, has_echo: bool = False) -> int:
 
 
 def _main(argv: Sequence[str] | None, *, has_echo: bool) -> int:
+    _occupy_closed_descriptors()
     argv0 = sys.argv[0] if argv is None else "bork"
     words = list(sys.argv[1:] if argv is None else argv)
     if words[:1] in (["-V"], ["--version"]):
@@ -37,6 +38,15 @@ def _main(argv: Sequence[str] | None, *, has_echo: bool) -> int:
         from bork.cli.execute import execute
 
         return execute(argv0, words, signals)
+
+
+def _occupy_closed_descriptors() -> None:
+    """What is opened next must not become somebody's stdin or stdout. Reading and writing them fails as before."""
+    for descriptor, way in ((0, os.O_WRONLY), (1, os.O_RDONLY), (2, os.O_RDONLY)):
+        try:
+            os.fstat(descriptor)
+        except OSError:
+            os.open(os.devnull, way)  # the lowest that is free
 
 
 def print_version(program: str) -> int:

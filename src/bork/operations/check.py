@@ -73,13 +73,20 @@ def run(access: Access, options: CheckOptions, events: EventSink) -> CheckOutcom
         return _check(access, options, opened, CountedProblems(events))
 
 
-def _check(access: Access, options: CheckOptions, opened: OpenRepository, counted: CountedProblems) -> CheckOutcome:
+def _check(
+    access: Access,
+    options: CheckOptions,
+    opened: OpenRepository,
+    counted: CountedProblems,
+    repaired: Repaired | None = None,
+) -> CheckOutcome:
     packs, complete, archives, of_repository = 0, True, 0, 0
     entries = _wanted(options, opened, counted) if options.archives else []
     of_heads = counted.total
     loaded = _load(access, opened, counted) if options.archives else None
     if options.repository:
-        counted.log("info", "Starting repository check")
+        if repaired is None:
+            counted.log("info", "Starting repository check")
         if loaded is None:
             _check_blindly(opened, counted)
         _check_generations(opened, counted)
@@ -87,7 +94,8 @@ def _check(access: Access, options: CheckOptions, opened: OpenRepository, counte
         packs, complete = _check_packs(access, options, opened, loaded, counted)
         of_repository = counted.total - of_heads
         mode = "partial" if options.max_duration_s else "full"
-        _conclude(counted, f"Finished {mode} repository check", of_repository, "errors")
+        has_repaired = repaired is not None and repaired.total > 0
+        _conclude(counted, f"Finished {mode} repository check", of_repository, "errors", has_repaired=has_repaired)
     elif options.verify_data:
         packs, complete = _check_packs(access, options, opened, loaded, counted)
     if loaded is not None:
@@ -97,10 +105,12 @@ def _check(access: Access, options: CheckOptions, opened: OpenRepository, counte
     return CheckOutcome(counted.total, packs, archives, complete)
 
 
-def _conclude(counted: CountedProblems, part: str, found: int, what: str) -> None:
+def _conclude(counted: CountedProblems, part: str, found: int, what: str, *, has_repaired: bool = False) -> None:
     """The last line of a part, as Borg words it: monitoring looks for it."""
     if found:
         counted.log("error", f"{part}, {what} found.")
+    elif has_repaired:
+        counted.log("info", f"{part}, {what} found and repaired.")
     else:
         counted.log("info", f"{part}, no problems found.")
 
@@ -108,6 +118,7 @@ def _conclude(counted: CountedProblems, part: str, found: int, what: str) -> Non
 def _repair(access: Access, options: CheckOptions, opened: OpenRepository, events: EventSink) -> CheckOutcome:
     """What is wrong with the packs is found and mended first, then everything else; a check of what is left follows."""
     opened.repository.require_deletable()
+    events.log("info", "Starting repository check")
     repair = Repair(access, opened, events)
     repair.generation()
     repair.heads()
@@ -118,7 +129,8 @@ def _repair(access: Access, options: CheckOptions, opened: OpenRepository, event
         _run_packs(access, opened, loaded, _present(loaded), first, options.verify_data)
     repair.packs(sorted(first.packs))
     repair.indexes()
-    left = _check(access, options._replace(repository=True, archives=True), opened, CountedProblems(events))
+    everything = options._replace(repository=True, archives=True)
+    left = _check(access, everything, opened, CountedProblems(events), repair.repaired)
     return left._replace(repaired=repair.repaired)
 
 

@@ -215,17 +215,22 @@ def run(access: Access, options: CreateOptions, events: EventSink, start: Start 
 def choose_previous(
     heads: Heads, hostname: str, roots: tuple[bytes, ...], username: str | None = None
 ) -> ArchiveEntry | None:
-    """The archive to compare files with: the newest of this host with these roots, or else the newest of this host.
+    """The archive to compare files with: the newest of this host with these roots, or with most of them, or at all.
 
-    With a foreign root only archives of that root count, and without one only those without. ``username``: only
-    archives of that user count.
+    One of the roots can have another name each time, as a temporary directory has. An archive without roots is of a
+    pipe or of a list of paths. With a foreign root only archives of that root count, and without one only those
+    without. ``username``: only archives of that user count.
     """
     of_host = [
         entry for entry in heads.entries if entry.head.hostname == hostname and username in (None, entry.head.username)
     ]
-    of_roots = [entry for entry in of_host if entry.head.roots == roots]
-    candidates = of_roots or [entry for entry in of_host if root_of(entry.head.roots) == root_of(roots)]
-    return candidates[-1] if candidates else None
+    candidates = [entry for entry in of_host if root_of(entry.head.roots) == root_of(roots)]
+
+    def likeness(entry: ArchiveEntry) -> tuple[bool, int, bool]:
+        theirs = entry.head.roots
+        return theirs == roots, len({*theirs} & {*roots}), bool(theirs)
+
+    return max(reversed(candidates), key=likeness, default=None)  # the first of equal ones
 
 
 def _previous(heads: Heads, options: CreateOptions) -> dict[str, object] | None:

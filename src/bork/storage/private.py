@@ -18,20 +18,22 @@ def write_to(path: str, data: bytes) -> None:
     except FileNotFoundError:
         is_file = True
     if is_file:
-        write_private(os.path.realpath(path), data)
+        write_private(os.path.realpath(path), data, parents=False)
         return
     with open(path, "wb") as file:
         file.write(data)
 
 
-def write_private(path: str, data: bytes, *, exclusive: bool = False) -> None:
+def write_private(path: str, data: bytes, *, exclusive: bool = False, parents: bool = True) -> None:
     """Write a file that only this user may read, durably: after a power cut it is the old one or the new one.
 
-    Missing directories are made, for this user alone. ``exclusive``: never in place of another file.
+    Missing directories are made, for this user alone, unless ``parents`` is false: where the user has named the place,
+    one that is missing is a disk that is not there. ``exclusive``: never in place of another file.
     Raises: FileExistsError; OSError.
     """
     directory = os.path.dirname(os.path.abspath(path))
-    os.makedirs(directory, mode=0o700, exist_ok=True)
+    if parents:
+        os.makedirs(directory, mode=0o700, exist_ok=True)
     temp = f"{path}.{os.getpid()}-{os.urandom(8).hex()}.tmp"
     fd = os.open(temp, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
     try:

@@ -59,16 +59,24 @@ pub fn decode(value: &[u8], mut names: Option<&mut NameCache>) -> Result<Vec<Acl
             return Err("an ACL entry has an unknown permission");
         }
         let id = u32::from_le_bytes(*id);
-        let (id, name) = match (tag, &mut names) {
-            (TAG_USER, Some(names)) => (id, names.user(id).to_vec()),
-            (TAG_GROUP, Some(names)) => (id, names.group(id).to_vec()),
-            (TAG_USER | TAG_GROUP, None) => (id, Vec::new()),
-            (TAG_USER_OBJECT | TAG_GROUP_OBJECT | TAG_MASK | TAG_OTHER, _) => (0, Vec::new()),
+        let id = match tag {
+            TAG_USER | TAG_GROUP => id,
+            TAG_USER_OBJECT | TAG_GROUP_OBJECT | TAG_MASK | TAG_OTHER => 0,
             _ => return Err("an ACL entry has an unknown tag"),
         };
+        let name = names.as_deref_mut().map_or(Vec::new(), |names| name_of(tag, id, names).to_vec());
         entries.push(AclEntry { tag, permissions, id, name });
     }
     Ok(entries)
+}
+
+/// The name that an entry of this tag has for its id; empty when there is none.
+pub fn name_of(tag: u16, id: u32, names: &mut NameCache) -> &[u8] {
+    match tag {
+        TAG_USER => names.user(id),
+        TAG_GROUP => names.group(id),
+        _ => &[],
+    }
 }
 
 /// Encodes entries for the kernel. With `names`, a name that is known here decides the id, else the number does.

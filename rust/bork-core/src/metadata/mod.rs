@@ -136,8 +136,13 @@ fn fill_from_stat(item: &mut Item, stat: &Stat, names: &mut NameCache, options: 
     item.size = if stat.is_file() { stat.size } else { 0 };
     item.inode = stat.inode;
     item.device = stat.is_device().then_some(stat.rdev);
-    item.link = (!stat.is_directory() && stat.links > 1)
-        .then(|| Link { group: link_group(stat.device, stat.inode), count: stat.links });
+    item.link = link(stat);
+}
+
+/// The set of hard links that an entry belongs to. The number of its device can be another one after a reboot.
+pub fn link(stat: &Stat) -> Option<Link> {
+    (!stat.is_directory() && stat.links > 1)
+        .then(|| Link { group: link_group(stat.device, stat.inode), count: stat.links })
 }
 
 /// One number for device and inode: the inode, xored with the device spread over all 64 bits.

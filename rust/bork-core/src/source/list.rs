@@ -58,7 +58,7 @@ fn split<'a>(bytes: &'a [u8], delimiter: &'a [u8]) -> impl Iterator<Item = &'a [
 
 /// Path in the archive: behind a slash-dot component if there is one, without leading slashes, `.` and `..`.
 pub fn stored_path(path: &[u8]) -> Vec<u8> {
-    let kept = path.windows(3).rposition(|window| window == b"/./").map_or(path, |at| &path[at + 3..]);
+    let kept = path.windows(3).position(|window| window == b"/./").map_or(path, |at| &path[at + 3..]);
     let mut names: Vec<&[u8]> = Vec::new();
     for name in kept.split(|byte| *byte == b'/') {
         match name {

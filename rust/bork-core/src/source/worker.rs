@@ -6,7 +6,7 @@ use super::options::{FileSystemTrust, SourceOptions};
 use super::shared::{BodyBytes, Shared, UnitResult, UnitState};
 use super::status::Status;
 use crate::chunker::Chunker;
-use crate::metadata::{self, NameCache, Place};
+use crate::metadata::{self, NameCache, Place, acl};
 use crate::problem::{Problem, ProblemKind};
 use crate::seam::{ChunkSink, Stop};
 use crate::stat::{Stat, stat_at, stat_fd};
@@ -268,17 +268,21 @@ impl<'a, S: ChunkSink> Worker<'a, S> {
             && options.metadata.atime == old.atime.is_some()
             && options.metadata.ctime == old.ctime.is_some()
             && !options.metadata.atime
-            && options.metadata.missing() == old.missing;
+            && options.metadata.missing() == old.missing
+            && old.link == metadata::link(stat);
         kept && compare(self.files_cache(subject), stat, old, options.previous_start) == Unchanged::Whole
             && self.names_match(stat, old, options.metadata.numeric_ids)
     }
 
     /// Whether the ids still have the names that the previous archive recorded.
     fn names_match(&mut self, stat: &Stat, old: &Item, numeric_ids: bool) -> bool {
+        let mut acl = old.acl_access.iter().chain(&old.acl_default);
         if numeric_ids {
-            return old.user.is_empty() && old.group.is_empty();
+            return old.user.is_empty() && old.group.is_empty() && acl.all(|entry| entry.name.is_empty());
         }
-        self.names.user(stat.uid) == old.user && self.names.group(stat.gid) == old.group
+        self.names.user(stat.uid) == old.user
+            && self.names.group(stat.gid) == old.group
+            && acl.all(|entry| entry.name == acl::name_of(entry.tag, entry.id, &mut self.names))
     }
 }
 

@@ -110,6 +110,8 @@ impl Names {
         }
         let Names { arena, starts, .. } = &mut names;
         starts.sort_unstable_by(|a, b| name_at(arena, a.0).to_bytes().cmp(name_at(arena, b.0).to_bytes()));
+        // Some file systems list a name twice when it is replaced meanwhile, or by mistake.
+        starts.dedup_by(|later, earlier| name_at(arena, later.0) == name_at(arena, earlier.0));
         Ok(names)
     }
 

@@ -39,39 +39,33 @@ fn shown(path: &[u8]) -> String {
     if path.is_empty() { ".".into() } else { path.escape_ascii().to_string() }
 }
 
-/// Sorts roots into tree order. Those that lie inside another one (same place on disk and in the archive) come second:
-/// the walk of the outer one finds them. One whose place lies inside another one only in the archive stays among the
-/// first: it takes the place of what the outer one has there.
-pub fn sort_roots(mut roots: Vec<Root>) -> Result<(Vec<Root>, Vec<Root>), RootError> {
+/// Sorts roots into tree order, and drops those that are given twice. A root inside another one stays: the walk takes it
+/// in its place, whether the outer one would come there (no link, mount point, tag or pattern in the way) or not.
+pub fn sort_roots(mut roots: Vec<Root>) -> Result<Vec<Root>, RootError> {
     roots.sort_by(|a, b| compare(&a.stored, &b.stored));
-    let (mut kept, mut inner): (Vec<Root>, Vec<Root>) = (Vec::new(), Vec::new());
+    let mut kept: Vec<Root> = Vec::with_capacity(roots.len());
+    // Those of `kept` that the next one can lie in, outermost first: at most one for each component of its path.
+    let mut above: Vec<usize> = Vec::new();
     for root in roots {
-        if let Some(file) = kept.last().filter(|last| last.kind == RootKind::Stdin && root.stored != last.stored)
-            && below(&file.stored, &root.stored).is_some()
-        {
+        while above.last().is_some_and(|last| below(&kept[*last].stored, &root.stored).is_none()) {
+            above.pop();
+        }
+        let outer = above.last().map(|last| &kept[*last]);
+        if let Some(file) = outer.filter(|last| last.kind == RootKind::Stdin && root.stored != last.stored) {
             return Err(RootError::BelowFile(root.source, file.stored.clone()));
         }
-        // The innermost one: it is the last in tree order.
-        let covering = kept.iter().rev().find(|outer| {
-            below(&outer.stored, &root.stored).is_some_and(|rest| outer.kind == RootKind::Tree || rest.is_empty())
-        });
-        let Some(outer) = covering else {
-            kept.push(root);
-            continue;
-        };
-        let is_found = ![outer.kind, root.kind].contains(&RootKind::Stdin)
-            && below(&outer.stored, &root.stored) == below_source(&outer.source, &root.source);
-        let claimed = [Some(outer), inner.last()].into_iter().flatten().find(|other| other.stored == root.stored);
-        match claimed {
-            Some(other) if !is_found => {
-                return Err(RootError::SamePlace(other.source.clone(), root.source, root.stored));
+        if let Some(same) = outer.filter(|outer| outer.stored == root.stored) {
+            let is_found = ![same.kind, root.kind].contains(&RootKind::Stdin)
+                && below_source(&same.source, &root.source) == Some(b"");
+            if !is_found {
+                return Err(RootError::SamePlace(same.source.clone(), root.source, root.stored));
             }
-            Some(_) => {}
-            None if is_found => inner.push(root),
-            None => kept.push(root),
+            continue;
         }
+        above.push(kept.len());
+        kept.push(root);
     }
-    Ok((kept, inner))
+    Ok(kept)
 }
 
 /// The same for paths on the machine, of which `.` is one above all relative ones.
@@ -106,18 +100,12 @@ mod tests {
     }
 
     #[test]
-    fn roots_are_sorted_and_nested_ones_are_covered() {
+    fn roots_are_sorted_and_each_is_there_once() {
+        let [home, inner, etc] = [root("/home", "home"), root("/home/a", "home/a"), root("/etc", "etc")];
         let roots =
-            vec![root("/home/a", "home/a"), root("/etc", "etc"), root("/home", "home"), root("/home-2", "home-2")];
-        let (sorted, inner) = sort_roots(roots).expect("no conflict");
-        assert_eq!(inner, [root("/home/a", "home/a")]);
-        assert_eq!(sorted, [root("/etc", "etc"), root("/home", "home"), root("/home-2", "home-2")]);
-    }
-
-    #[test]
-    fn the_current_directory_covers_what_is_in_it() {
-        let (sorted, inner) = sort_roots(vec![root("sub", "sub"), root(".", "")]).expect("no conflict");
-        assert_eq!((sorted, inner), (vec![root(".", "")], vec![root("sub", "sub")]));
+            vec![inner.clone(), etc.clone(), home.clone(), root("/home-2", "home-2"), etc.clone(), inner.clone()];
+        assert_eq!(sort_roots(roots), Ok(vec![etc, home, inner, root("/home-2", "home-2")]));
+        assert_eq!(sort_roots(vec![root("sub", "sub"), root(".", "")]), Ok(vec![root(".", ""), root("sub", "sub")]));
     }
 
     #[test]
@@ -139,15 +127,15 @@ mod tests {
     fn a_root_that_is_only_stored_inside_another_one_is_walked_in_its_place() {
         let roots = vec![root("/snap/home", "home"), root("/snap/home/a", "home/a"), root("/snap/root", "")];
         let more = vec![root("/snap/root/home/b", "home/b"), root("/snap/root/etc", "etc")];
-        let (sorted, inner) = sort_roots([roots, more].concat()).expect("no conflict");
-        assert_eq!(sorted, [root("/snap/root", ""), root("/snap/home", "home"), root("/snap/root/home/b", "home/b")]);
-        assert_eq!(inner, [root("/snap/root/etc", "etc"), root("/snap/home/a", "home/a")]);
+        let sorted = sort_roots([roots, more].concat()).expect("no conflict");
+        let order: Vec<_> = sorted.iter().map(|root| root.source.escape_ascii().to_string()).collect();
+        assert_eq!(order, ["/snap/root", "/snap/root/etc", "/snap/home", "/snap/home/a", "/snap/root/home/b"]);
     }
 
     #[test]
     fn stdin_is_no_file_of_the_machine() {
         let stdin = |stored: &str| Root { kind: RootKind::Stdin, ..root("-", stored) };
-        assert_eq!(sort_roots(vec![root(".", ""), stdin("-")]), Ok((vec![root(".", ""), stdin("-")], vec![])));
+        assert_eq!(sort_roots(vec![root(".", ""), stdin("-")]), Ok(vec![root(".", ""), stdin("-")]));
         assert!(sort_roots(vec![root("-", "-"), stdin("-")]).is_err());
         let error = sort_roots(vec![root("s/x/y", "s/x/y"), stdin("s/x"), root("s", "s")]).expect_err("refused");
         assert_eq!(error.to_string(), "s/x/y would be stored below s/x, which is a file");

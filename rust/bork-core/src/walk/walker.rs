@@ -14,7 +14,6 @@ use bork_format::item::TYPE_DIRECTORY;
 use bork_format::node::{check_path, compare};
 use rustix::fs::{CWD, Mode, OFlags, openat};
 use std::cmp::Ordering;
-use std::collections::BTreeMap;
 use std::ffi::{CStr, CString};
 use std::io;
 use std::os::fd::{AsFd, OwnedFd};
@@ -36,6 +35,8 @@ pub struct WalkOptions {
     pub exclude_if_present: Vec<Vec<u8>>,
     /// Keep the tag files of directories that are left out.
     pub keep_exclude_tags: bool,
+    /// Leave out directories with the nodump flag, and what is in them.
+    pub exclude_nodump: bool,
     /// Directories that are passed over in silence, by device and inode: the repository itself, the cache.
     pub skip: Vec<(u64, u64)>,
     /// Patterns.
@@ -102,16 +103,6 @@ struct Frame {
     device: u64,
     /// That of the root in which it lies.
     root_device: u64,
-    /// A pattern left the directory itself out, but asked to look inside.
-    excluded: bool,
-}
-
-/// What is above an entry.
-struct Above {
-    /// Device of its directory; `None` for an entry that the user named.
-    device: Option<u64>,
-    /// See [`Frame`].
-    excluded: bool,
 }
 
 /// A root that is not there, in the directory where it should be.
@@ -128,8 +119,6 @@ impl Absent {
 pub struct Walker<P> {
     options: WalkOptions,
     roots: std::vec::IntoIter<Root>,
-    /// Roots inside other roots, by stored path: they are entered even where the walk would stop, and missed if absent.
-    inner: BTreeMap<Vec<u8>, Root>,
     frames: Vec<Frame>,
     previous: Join<P>,
     sequence: u64,
@@ -137,11 +126,10 @@ pub struct Walker<P> {
 }
 
 impl<P: Previous> Walker<P> {
-    /// `roots` come from [`super::sort_roots`]: those to walk, and those inside them.
-    pub fn new((roots, inner): (Vec<Root>, Vec<Root>), options: WalkOptions, previous: P) -> Self {
+    /// `roots` come from [`super::sort_roots`].
+    pub fn new(roots: Vec<Root>, options: WalkOptions, previous: P) -> Self {
         let previous = Join::new(previous);
-        let inner = inner.into_iter().map(|root| (root.stored.clone(), root)).collect();
-        Walker { options, roots: roots.into_iter(), inner, frames: Vec::new(), previous, sequence: 0, root_device: 0 }
+        Walker { options, roots: roots.into_iter(), frames: Vec::new(), previous, sequence: 0, root_device: 0 }
     }
 
     /// The next run of entries; `None` at the end.
@@ -158,11 +146,9 @@ impl<P: Previous> Walker<P> {
             }
             let Some(frame) = self.frames.last_mut() else {
                 if self.roots.as_slice().is_empty() {
-                    let Some((_, root)) = self.inner.pop_first() else { break };
-                    self.miss(&root, &mut unit);
-                } else {
-                    self.start_next_root(&mut unit);
+                    break;
                 }
+                self.start_next_root(&mut unit);
                 continue;
             };
             let Some((name, kind)) = frame.names.advance() else {
@@ -171,8 +157,8 @@ impl<P: Previous> Walker<P> {
             };
             let (dir, name) = (Arc::clone(&frame.dir), CString::from(name));
             self.root_device = frame.root_device;
-            let above = Above { device: Some(frame.device), excluded: frame.excluded };
-            self.visit(&dir, &name, kind, &above, &mut unit);
+            let device = Some(frame.device);
+            self.visit(&dir, &name, kind, device, &mut unit);
         }
         self.sequence += 1;
         (!unit.entries.is_empty()).then_some(unit)
@@ -210,7 +196,7 @@ impl<P: Previous> Walker<P> {
         let dir = Arc::new(dir);
         let kind = if is_directory { NameKind::Directory } else { NameKind::Other };
         let depth = self.frames.len();
-        self.visit(&dir, &name, kind, &Above { device: None, excluded: false }, unit);
+        self.visit(&dir, &name, kind, None, unit);
         if root.kind == RootKind::Entry {
             self.frames.truncate(depth);
         }
@@ -264,32 +250,20 @@ impl<P: Previous> Walker<P> {
         Some(class)
     }
 
-    /// An inner root that the walk did not come to: reported if it is not there, else a pattern left it out.
-    fn miss(&self, root: &Root, unit: &mut Unit) {
-        if let Err(absent) = self.find(root) {
-            absent.report(unit);
-        }
-    }
-
-    fn visit(&mut self, dir: &Arc<Dir>, name: &CStr, kind: NameKind, above: &Above, unit: &mut Unit) {
+    /// `device`: that of the directory; `None` for an entry that the user named.
+    fn visit(&mut self, dir: &Arc<Dir>, name: &CStr, kind: NameKind, device: Option<u64>, unit: &mut Unit) {
         let hidden_directory = kind == NameKind::Unknown
             && stat_at(dir.fd(), name).is_ok_and(|stat| stat.mode & 0o170_000 == TYPE_DIRECTORY);
         let kind = if hidden_directory { NameKind::Directory } else { kind };
         let decision = self.decide(dir, name);
-        let is_excluded = match decision {
-            Decision::Default => above.excluded,
-            Decision::Include => false,
-            Decision::Exclude | Decision::ExcludeNoRecurse => true,
-        };
+        let is_excluded = matches!(decision, Decision::Exclude | Decision::ExcludeNoRecurse);
         let stored = dir.stored(name.to_bytes());
-        let is_named = !self.inner.is_empty() && self.inner.remove(&stored).is_some();
         if check_path(&stored).is_err() {
             let problem = Problem::new(ProblemKind::Io, "its path is longer than 65,535 bytes");
             unit.push(dir, name, EntryKind::Failed(problem), None);
             return;
         }
         if kind == NameKind::Directory && decision != Decision::ExcludeNoRecurse {
-            let device = if is_named { None } else { above.device };
             self.enter(dir, name, stored, device, is_excluded, unit);
         } else if is_excluded {
             unit.push(dir, name, EntryKind::Excluded, None);
@@ -332,6 +306,10 @@ impl<P: Previous> Walker<P> {
         if self.options.skip.contains(&(stat.device, stat.inode)) {
             return;
         }
+        if self.options.exclude_nodump && stat.nodump {
+            unit.push(dir, name, EntryKind::Excluded, None);
+            return;
+        }
         let child_device = stat.device;
         let other_device = device.is_some_and(|device| child_device != device);
         if is_root || other_device {
@@ -368,7 +346,7 @@ impl<P: Previous> Walker<P> {
             unit.push(dir, name, EntryKind::Directory(Arc::clone(&child)), previous);
         }
         let root_device = self.root_device;
-        self.frames.push(Frame { dir: child, names, device: child_device, root_device, excluded });
+        self.frames.push(Frame { dir: child, names, device: child_device, root_device });
     }
 
     /// A directory that cannot be opened still is an item (its metadata can be read); its content is a problem.

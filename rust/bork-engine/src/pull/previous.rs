@@ -105,8 +105,11 @@ fn strip(item: Item, ordinal: u64, half: &Half, lists: &mut ObjectReader) -> Ite
     if unknown {
         return Item { mode: TYPE_FIFO, ..Item::default() };
     }
+    // The names in an ACL are compared where the agent reads it anew: an access time says so, for no backup keeps it.
+    let has_acl = !item.acl_access.is_empty() || !item.acl_default.is_empty();
     Item {
         content,
+        atime: item.atime.or(has_acl.then_some(item.mtime)),
         birthtime: None,
         xattrs: Vec::new(),
         acl_access: Vec::new(),

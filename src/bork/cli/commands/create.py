@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from bork.operations.create import CreateOptions
 
 COMMAND = CREATE
+NAME_LENGTH_MAX = 1024  # bytes of a user or group in an item: docs/format/item.md
 
 
 def run(invocation: Invocation) -> None:
@@ -65,8 +66,18 @@ def _check_combinations(invocation: Invocation) -> None:
         invocation.fail("Need at least one PATH argument")
     if arguments.count("-") > 1 and not sources:
         invocation.fail("stdin (-) can be read only once")
-    if given.flag("content_from_command") or (not sources and "-" in invocation.rules.roots + arguments):
+    reads_stdin = not sources and "-" in invocation.rules.roots + arguments
+    if (reads_stdin or given.flag("paths_from_stdin")) and _is_closed(0):
+        invocation.fail("stdin is closed")
+    if given.flag("content_from_command") or reads_stdin:
         _stdin_name(invocation)
+
+
+def _is_closed(descriptor: int) -> bool:
+    """Whether it was closed when the program began (``<&-``), and is occupied since then."""
+    import fcntl  # late: one kind of source
+
+    return fcntl.fcntl(descriptor, fcntl.F_GETFL) & os.O_ACCMODE == os.O_WRONLY
 
 
 def _ignore_statistics_of_dry_run(invocation: Invocation) -> None:
@@ -109,6 +120,8 @@ def _options(invocation: Invocation, name: str, now: datetime | None, feeder: Fe
     stdin = None
     if from_command or "-" in arguments:
         user, group = (os.fsencode(given.text(f"stdin_{part}")) for part in ("user", "group"))
+        if max(len(user), len(group)) > NAME_LENGTH_MAX:
+            invocation.fail(f"--stdin-user and --stdin-group have at most {NAME_LENGTH_MAX} bytes")
         stdin = StdinSource(descriptor, os.fsencode(_stdin_name(invocation)), user, group, given.number("stdin_mode"))
     delimiter = cast("bytes | None", given.get("paths_delimiter"))
     return CreateOptions(

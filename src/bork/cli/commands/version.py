@@ -23,5 +23,5 @@ def run(invocation: Invocation) -> None:
     has_repository = invocation.values.optional("location") or invocation.environment.get("REPO")
     location = invocation.location() if has_repository else None
     if location is not None and not location.is_local:
-        raise NotAvailable(f"A repository behind ssh ({location.canonical()})")
+        raise NotAvailable(f"The version of a server ({location.canonical()})")
     invocation.console.result(f"{bork.BORG_VERSION} / {bork.BORG_VERSION}\n")

@@ -11,7 +11,14 @@ import struct
 from functools import partial
 from typing import TYPE_CHECKING, cast
 
-from bork.errors import StorageError, UnexpectedRPCDataFormatFromServer
+from bork.errors import (
+    ParentPathDoesNotExist,
+    PathAlreadyExists,
+    RepositoryAlreadyExists,
+    RepositoryDoesNotExist,
+    StorageError,
+    UnexpectedRPCDataFormatFromServer,
+)
 from bork.protocol.verbs import ENTRY_LENGTH, NAMES_MAX, RANGES_BYTES_MAX, RANGES_MAX
 from bork.storage.base import Hold, Put, Range, Store
 from bork.storage.names import COLLECTIONS, ObjectName, checked, checked_collection
@@ -59,6 +66,9 @@ class RemoteStore(Store):
         connection = Connection(settings)
         try:
             return cls(location, connection, connection.ask(verb, arguments))
+        except (ParentPathDoesNotExist, PathAlreadyExists, RepositoryAlreadyExists, RepositoryDoesNotExist) as fault:
+            connection.close()
+            raise type(fault)(location) from None  # the server knows its path, and the user on which host that is
         except BaseException:
             connection.close()
             raise
