@@ -147,6 +147,24 @@ def test_a_whole_check_finds_a_flipped_bit_in_every_kind_of_object(filled: Scene
     assert run(filled)[1] == []
 
 
+def test_a_repair_that_has_repaired_something_says_so_as_borg_does(filled: Scene) -> None:
+    """Between the lines that monitoring looks for."""
+    (name,) = named(filled, "indexes/")
+    flip(filled, name, len(objects(filled)[name]) // 2)
+    texts = []
+    for _ in range(2):
+        events = Recorder()
+        check.run(filled.access(), CheckOptions(repair=True), events)
+        texts.append([message for _, message in events.logged])
+    end = "Finished full repository check, "
+    assert [[text for text in said if text.startswith(end)] for said in texts] == [
+        [f"{end}errors found and repaired."],
+        [f"{end}no problems found."],
+    ]
+    assert all(said[0] == "Starting repository check" for said in texts)
+    assert all(said.count("Starting repository check") == 1 for said in texts)
+
+
 def test_a_damaged_generation_stops_who_writes_and_nobody_who_reads(filled: Scene, source: Path) -> None:
     """It is the newest, so a writer may not ignore it. What says so names the way out."""
     flip(filled, ObjectName(max(named(filled, "gc/"))), 100)

@@ -189,6 +189,27 @@ def test_the_previous_archive_is_the_newest_of_the_same_roots_or_else_of_the_hos
     assert chosen("nobody", roots[one]) is None
 
 
+def test_the_previous_archive_has_most_of_the_roots_if_one_of_them_has_another_name_each_time(
+    scene: Scene, tmp_path: Path
+) -> None:
+    scene.init()
+    one, two = tree(tmp_path / "one"), tree(tmp_path / "two")
+    for name, roots in (("a", [one, tree(tmp_path / "x1")]), ("b", [two, tree(tmp_path / "x2")]), ("pipe", [])):
+        scene.create(name, *roots)
+    with open_repository(scene.access()) as opened:
+        heads = load_heads(opened.repository, opened.keys)
+
+    def chosen(*names: str) -> str | None:
+        entry = choose_previous(heads, "host", tuple(str(tmp_path / name).encode() for name in names))
+        return None if entry is None else entry.head.name
+
+    assert chosen("one", "x3") == "a"
+    assert chosen("two", "x3") == "b"
+    assert chosen("one", "two", "x2") == "b"
+    assert chosen("x3") == "b"
+    assert chosen() == "pipe"
+
+
 def test_times_that_are_not_trusted_allow_for_the_tick_of_the_clock(
     scene: Scene, source: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -55,6 +55,9 @@ def test_an_export_is_written_for_this_user_alone(scene: Scene, tmp_path: Path) 
     assert stat.S_IMODE(path.stat().st_mode) == 0o600
     with pytest.raises(OutputFault, match="backup"):
         key.export(scene.access(), str(path / "below"), "file")
+    with pytest.raises(OutputFault, match="No such file or directory"):
+        key.export(scene.access(), str(tmp_path / "stick that is not there" / "key"), "file")
+    assert not (tmp_path / "stick that is not there").exists()
 
 
 def test_the_page_to_print_has_the_lines_to_type(scene: Scene) -> None:

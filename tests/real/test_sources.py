@@ -36,9 +36,9 @@ def mount(client: Path, point: Path, pid: Path) -> None:
     run("sshfs", "-F", "none", "-o", f"ssh_command={ssh}", f"root@host:{client}", point)
 
 
-def create_and_cut(pid: Path, *words: str | Path) -> tuple[int, str]:
+def create_and_cut(pid: Path, *words: str | Path, verb: str = "create") -> tuple[int, str]:
     """Code and last line of a backup whose source is cut when the first file has been read."""
-    with launch("create", "--list", *words) as child:
+    with launch(verb, "--list", *words) as child:
         assert child.stderr is not None
         first = child.stderr.readline()
         while b"00/" not in first:
@@ -46,6 +46,22 @@ def create_and_cut(pid: Path, *words: str | Path) -> tuple[int, str]:
         os.kill(int(pid.read_text()), signal.SIGKILL)
         said = child.stderr.read().decode().splitlines()
     return child.returncode, said[-1]
+
+
+def test_a_file_system_of_a_client_that_goes_away_leaves_no_archive_of_a_pull(
+    bork: Bork, client: Path, tmp_path: Path
+) -> None:
+    repository, point, pid = tmp_path / "repository", tmp_path / "mnt", tmp_path / "pid"
+    bork("init", "-e", "none", repository)
+    mount(client, point, pid)
+    try:
+        words = ("--rsh", "sh -c 'eval \"$2\"' sh", f"client:{point}", f"{repository}::one")
+        code, last = create_and_cut(pid, *words, verb="pull")
+    finally:
+        unmount(point)
+    assert code == 2
+    assert "went away while it was backed up" in last
+    assert bork("list", repository).stdout == b""
 
 
 @pytest.mark.parametrize("way", ["--root", "path"])

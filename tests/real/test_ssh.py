@@ -72,6 +72,8 @@ def test_a_repository_behind_ssh_is_as_good_as_a_local_one(
     bork("extract", f"{repository}::two", cwd=target)
     subprocess.run(["diff", "-r", "--no-dereference", source, target / "source"], check=True)
     assert "does not exist" in said(bork("extract", f"{repository}::three", cwd=target, exit_code=2))
+    assert f"{repository}-2 does not exist" in said(bork("list", f"{repository}-2", exit_code=2))
+    assert f"already exists at {repository}." in said(bork("init", "-e", "none", repository, exit_code=2))
     bork("key", "export", repository, tmp_path / "key")
     local = server.home / "round trip"
     assert bork("list", "--short", local).stdout.split() == [b"one", b"two"]
