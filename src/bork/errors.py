@@ -76,6 +76,7 @@ Four families, because a caller acts differently on each::
         ├── RepositorySwapped
         ├── RepositoryReplay
         └── IntegrityError
+            ├── GenerationDamaged
             └── DecompressionError
 
 An error is raised with the values of its ``fields``, in that order: ``raise RepositoryDoesNotExist(path)``. Its ``str``

@@ -1,6 +1,7 @@
 """Check finds what is damaged, and nothing else."""
 
 import os
+import re
 from pathlib import Path
 
 import pytest
@@ -77,7 +78,7 @@ def logged(scene: Scene, options: CheckOptions) -> list[tuple[str, str]]:
 
 
 def test_each_part_says_at_its_end_that_there_are_no_problems(filled: Scene) -> None:
-    assert logged(filled, EVERYTHING) == SOUND
+    assert logged(filled, CheckOptions()) == SOUND
     assert logged(filled, BLIND) == SOUND[:2]
     assert logged(filled, CheckOptions(repository=False)) == SOUND[2:]
     partial = logged(filled, BLIND._replace(max_duration_s=1000))
@@ -145,6 +146,24 @@ def test_a_whole_check_finds_a_flipped_bit_in_every_kind_of_object(filled: Scene
         assert run(filled)[0].problems > 0
         flip(filled, name, len(objects(filled)[name]) // 2)
     assert run(filled)[1] == []
+
+
+def test_a_check_of_the_data_says_so_as_borg_does(filled: Scene) -> None:
+    def told(options: CheckOptions) -> list[str]:
+        events = Recorder()
+        check.run(filled.access(), options, events)
+        return [message for _, message in events.logged if "cryptographic" in message]
+
+    start = "Starting cryptographic data integrity verification..."
+    assert told(CheckOptions()) == []
+    found = told(EVERYTHING)
+    assert found[0] == start
+    assert re.fullmatch(
+        r"Finished cryptographic data integrity verification, verified [1-9]\d* chunks with 0 integrity errors\.",
+        found[1],
+    )
+    flip(filled, named(filled, "packs/")[0], 200)
+    assert told(EVERYTHING)[1].endswith(" with 2 integrity errors.")  # the pack, and what is in it
 
 
 def test_a_repair_that_has_repaired_something_says_so_as_borg_does(filled: Scene) -> None:
