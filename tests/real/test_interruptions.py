@@ -42,6 +42,16 @@ def assert_interrupted(code: int, err: bytes, number: signal.Signals) -> None:
         assert err.count(b"\n") == 1, err
 
 
+def wait_until_it_catches_signals(child: subprocess.Popen[bytes]) -> None:
+    """Before that Python itself is not ready, and a signal ends it as any other program."""
+    while child.poll() is None:
+        status = Path(f"/proc/{child.pid}/status").read_text()
+        caught = next(line for line in status.splitlines() if line.startswith("SigCgt:"))
+        if int(caught.split()[1], 16) >> (signal.SIGTERM - 1) & 1:
+            return
+        time.sleep(0.005)
+
+
 @pytest.mark.usefixtures("plain")
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGKILL], ids=lambda number: number.name)
 def test_after_a_signal_at_any_instant_of_create_the_next_one_works(
@@ -57,9 +67,9 @@ def test_after_a_signal_at_any_instant_of_create_the_next_one_works(
             (source / f"{name}").write_bytes(os.urandom(MIB // 4))
         (source / "large").write_bytes(os.urandom(20 * MIB))
         child = launch("create", f"{repository}::cut-{cycle}", ".", cwd=source)
+        wait_until_it_catches_signals(child)
         try:
-            # Before the first 60 ms Python itself is not ready, and a signal ends it as any other program.
-            child.wait(0.06 + moments.random() * SECONDS_MAX)
+            child.wait(moments.random() * SECONDS_MAX)
         except subprocess.TimeoutExpired:
             child.send_signal(number)
         _, err = child.communicate(timeout=30)
@@ -117,8 +127,9 @@ def test_a_signal_to_a_reading_command_is_one_line(
         (source / f"{name:05}").write_bytes(b"%d" % name * 50)
     (source / "large").write_bytes(os.urandom(64 * MIB))
     bork("create", f"{repository}::one", ".", cwd=source)
-    for delay_s in (0.1, 0.2, 0.25):
+    for delay_s in (0.02, 0.12, 0.17):
         child = launch(*words, repository if words[0] == "check" else f"{repository}::one", cwd=target)
+        wait_until_it_catches_signals(child)
         try:
             child.wait(delay_s)
         except subprocess.TimeoutExpired:
@@ -145,7 +156,8 @@ def test_a_signal_ends_a_backup_that_waits_for_somebody_who_says_nothing(
 ) -> None:
     os.mkfifo(tmp_path / "fifo")
     child = launch("create", f"{repository}::waits", *words, cwd=tmp_path, stdin=subprocess.PIPE)
-    time.sleep(1)
+    wait_until_it_catches_signals(child)
+    time.sleep(0.9)
     assert child.poll() is None
     child.send_signal(number)
     try:

@@ -86,6 +86,8 @@ def act(behaviour: str, command: str, host: str) -> int:  # noqa: C901 (one case
             # What is left behind holds the pipes of its parent.
             left = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(30)"], start_new_session=True)
             note(event="left", command=command, host=host, left=left.pid)
+        case "slower":
+            time.sleep(3)
         case "slow":
             time.sleep(0.4)
         case "warn":
@@ -94,7 +96,7 @@ def act(behaviour: str, command: str, host: str) -> int:  # noqa: C901 (one case
             return 100
         case "progress":
             say({"type": "archive_progress", "original_size": 5, "deduplicated_size": 1, "nfiles": 1, "path": "a\x1bb"})
-            time.sleep(0.3)
+            time.sleep(1.5)  # on a busy machine the board is drawn late
         case _:
             assert behaviour == "good"
     if command == "pull":

@@ -196,7 +196,7 @@ def screen(text: str) -> list[str]:
 
 def test_a_terminal_shows_a_live_line_for_each_host_and_one_that_stays(scene: Scene) -> None:
     scene.hosts("a", "long-name", "c")
-    scene.behave(pull_a="fail", **{"pull_long-name": "progress"}, pull_c="slow")
+    scene.behave(pull_a="fail", **{"pull_long-name": "progress"}, pull_c="slower")
     said = on_a_terminal(scene, "pull", "--all")
     assert "long-name  pull    5 B, 1 B new, 1 files  a?b" in said
     assert "2 of 3 hosts done" in said or "1 of 3 hosts done" in said
