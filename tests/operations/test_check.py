@@ -215,6 +215,28 @@ def test_a_lost_pack_is_a_problem_of_the_archives(filled: Scene) -> None:
     assert run(filled, BLIND)[1] == []  # without a key nobody knows that there should be one
 
 
+DATA, METADATA = 1, 2  # kinds of packs, see docs/format/pack.md
+
+
+@pytest.mark.parametrize("kind", [DATA, METADATA])
+def test_damage_that_archives_share_is_told_of_each_of_them(scene: Scene, source: Path, kind: int) -> None:
+    days = ("monday", "tuesday", "wednesday")
+    scene.init()
+    for day in days:
+        scene.create(day, source)
+    for name in named(scene, "packs/"):
+        if objects(scene)[name][9] == kind:
+            del objects(scene)[name]
+    problems = {(path, message) for _, path, message in run(scene)[1]}
+    told = [
+        {(path.removeprefix(day.encode()), message) for path, message in problems if path.startswith(day.encode())}
+        for day in days
+    ]
+    assert told[0] == told[1] == told[2]
+    files = {b": source/small", b": source/folder/same", b": source/folder/deep/random"}
+    assert {path for path, _ in told[0]} == (files if kind == DATA else {b""})
+
+
 def test_a_lost_index_is_no_problem(filled: Scene) -> None:
     for name in named(filled, "indexes/"):
         del objects(filled)[name]

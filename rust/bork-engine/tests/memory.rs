@@ -18,7 +18,7 @@ use bork_engine::recreate::{Recompress, RecreateEngine, RecreatePlan, TagOptions
 use bork_engine::secrets::Keys;
 use bork_format::Id;
 use bork_format::item::Time;
-use bork_format::pack::{Codec, Suite};
+use bork_format::pack::{Codec, Kind, Suite};
 use std::collections::HashMap;
 use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
@@ -104,12 +104,24 @@ impl Memory {
     fn check(&mut self, keys: &Arc<Keys>, root: Id) -> Vec<String> {
         let packs = self.packs.iter().map(|(name, data)| (*name, data.len() as u64)).collect();
         let index = self.index(keys);
-        for (packs, archives) in [(packs, vec![]), (vec![], vec![("a".to_string(), root)])] {
-            let plan = CheckPlan { threads: 2, packs, archives, verify_data: true };
-            let engine = CheckEngine::start(plan, Some(Arc::clone(keys)), Arc::clone(&index)).expect("starts");
-            self.drive(engine.port()).expect("checks");
-        }
+        self.check_these(keys, &index, packs, &[]);
+        self.check_these(keys, &index, vec![], &[("a", root)]);
         std::mem::take(&mut self.problems)
+    }
+
+    /// Returns how many objects were looked at.
+    fn check_these(
+        &mut self,
+        keys: &Arc<Keys>,
+        index: &Arc<ChunkIndex>,
+        packs: Vec<(Id, u64)>,
+        archives: &[(&str, Id)],
+    ) -> u64 {
+        let archives = archives.iter().map(|(name, root)| ((*name).to_string(), *root)).collect();
+        let plan = CheckPlan { threads: 2, packs, archives, verify_data: true };
+        let engine = CheckEngine::start(plan, Some(Arc::clone(keys)), Arc::clone(index)).expect("starts");
+        let outcome = self.drive(engine.port()).expect("checks");
+        outcome.numbers.iter().find(|(name, _)| *name == "objects").expect("counted").1
     }
 }
 
@@ -258,6 +270,34 @@ fn every_flipped_byte_of_a_pack_is_found_by_a_check() {
         }
     }
     assert_eq!(memory.check(&keys, root), Vec::<String>::new());
+}
+
+#[test]
+fn what_archives_share_is_looked_at_once_if_it_is_sound_and_told_of_each_of_them_if_it_is_not() {
+    let (source, keys) = (tempfile::tempdir().expect("scratch"), keys());
+    for number in 0..3000 {
+        std::fs::write(source.path().join(format!("{number:04}")), b"").expect("written");
+    }
+    std::fs::write(source.path().join("1500-content"), noise(3000, 1)).expect("written");
+    let mut memory = Memory::default();
+    let root = memory.create(&keys, plan(source.path(), GEAR, None)).root.expect("a root");
+    let archives = [("a", root), ("b", root), ("c", root)];
+    let index = memory.index(&keys);
+    let once = memory.check_these(&keys, &index, vec![], &archives[..1]);
+    assert!(once > 3, "a root and leaves: {once}");
+    assert_eq!(memory.check_these(&keys, &index, vec![], &archives), once);
+    let data = |pack: &Vec<u8>| pack[9] == Kind::Data as u8;
+    let (name, pack) = memory.packs.iter_mut().find(|(_, pack)| data(pack)).expect("one with content");
+    pack[100] ^= 1;
+    let damaged = vec![(*name, pack.len() as u64)];
+    memory.check_these(&keys, &index, damaged, &[]);
+    memory.problems.clear();
+    let looks = memory.check_these(&keys, &index, vec![], &archives);
+    assert_eq!(looks, once + 2 * 2, "the way to the damage again for each archive, and nothing else");
+    assert_eq!(memory.problems.len(), 3);
+    for ((archive, _), problem) in archives.iter().zip(&memory.problems) {
+        assert!(problem.starts_with(&format!("damaged {archive}: 1500-content Chunk ")), "{problem}");
+    }
 }
 
 /// Changes a byte in the first object of each pack.

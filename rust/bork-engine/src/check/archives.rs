@@ -4,6 +4,11 @@
 //! nodes again for each archive, what is remembered of a node is not its id alone but all that its place demands: its
 //! level, the first path below it, and the first path behind it. In the next archive the same demand needs no look;
 //! a node whose neighbour has changed is read again.
+//!
+//! Only what is sound is remembered, with all that is below it: a node in or below which something is wrong is walked
+//! again in each archive that has it, and so each archive's files are named. That takes no memory, and a sound
+//! repository pays nothing for it. Within one archive no node has its children looked at twice: children are in order,
+//! and a node that does not begin with the path that its place tells is not gone into.
 
 use super::Checking;
 use crate::error::EngineError;
@@ -15,6 +20,7 @@ use bork_format::item::{Content, Item, Slice, decode_list};
 use bork_format::node::{INNER, LeafReader, compare, decode_inner};
 use std::cmp;
 use std::collections::HashSet;
+use std::fmt;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
@@ -25,22 +31,23 @@ const AHEAD: usize = 127;
 /// Nodes in the wrong place after which the rest of an archive is not looked at.
 const MISPLACED_MAX: usize = 100;
 
-/// What has been checked in this or another archive.
+/// What a place demands of a node, in short.
+type Demand = [u8; 32];
+
+/// Nodes of this or another archive that are sound, with all that is below them.
 #[derive(Default)]
-pub(super) struct Seen(HashSet<[u8; 32]>);
+pub(super) struct Seen(HashSet<Demand>);
 
 impl Seen {
-    /// Whether there was one.
-    fn has(&self, node: &Node) -> bool {
-        self.0.contains(&node.demand())
+    fn has(&self, demand: &Demand) -> bool {
+        self.0.contains(demand)
     }
 
-    /// Whether it is new.
-    fn insert(&mut self, node: &Node) -> bool {
+    fn insert(&mut self, demand: Demand) {
         if self.0.len() >= SEEN_MAX {
             self.0.clear();
         }
-        self.0.insert(node.demand())
+        self.0.insert(demand);
     }
 }
 
@@ -54,7 +61,7 @@ struct Node {
 }
 
 impl Node {
-    fn demand(&self) -> [u8; 32] {
+    fn demand(&self) -> Demand {
         let mut hasher = blake3::Hasher::new();
         hasher.update(&self.id);
         hasher.update(&[self.level.unwrap_or(u8::MAX)]);
@@ -98,6 +105,15 @@ enum Trouble {
     Misplaced(&'static str),
 }
 
+impl fmt::Display for Trouble {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Trouble::Lost(error) => write!(f, "A part of its list of files is lost: {error}"),
+            Trouble::Misplaced(why) => write!(f, "A part of its list of files is not where it must be: {why}"),
+        }
+    }
+}
+
 impl<E: Into<EngineError>> From<E> for Trouble {
     fn from(error: E) -> Self {
         Trouble::Lost(error.into())
@@ -107,53 +123,96 @@ impl<E: Into<EngineError>> From<E> for Trouble {
 /// Problems of items, with their paths.
 type Problems = Vec<(Vec<u8>, String)>;
 
+/// What is left to be done in an archive.
+enum Step {
+    /// To look at a node, and then at what is below it.
+    Enter(Node),
+    /// Nothing below the node of this demand, before which so many problems of the archive were known.
+    Leave(Demand, usize),
+}
+
+impl Step {
+    fn node(&self) -> Option<&Node> {
+        match self {
+            Step::Enter(node) => Some(node),
+            Step::Leave(..) => None,
+        }
+    }
+}
+
+/// An archive that is being walked through.
+struct Walk<'a> {
+    name: &'a str,
+    reader: ObjectReader,
+    /// What comes next is last.
+    stack: Vec<Step>,
+    /// Problems of this archive.
+    found: usize,
+    /// Of these: nodes in the wrong place.
+    misplaced: usize,
+    /// Nodes that are read one by one, since there is damage among them.
+    alone: usize,
+}
+
+impl Walk<'_> {
+    /// Reads the next nodes together, if the first of them has not been read.
+    fn read_ahead(&mut self, node: &Node, seen: &Seen) {
+        self.alone = self.alone.saturating_sub(1);
+        if self.alone == 0 && !self.reader.has_ahead(&node.id) {
+            let coming = self.stack.iter().rev().filter_map(Step::node).filter(|node| !seen.has(&node.demand()));
+            let ids = std::iter::once(node.id).chain(coming.map(|node| node.id).take(AHEAD)).collect::<Vec<_>>();
+            self.alone = if self.reader.read_ahead(&ids) { 0 } else { 1 + AHEAD };
+        }
+    }
+}
+
 impl Checking {
-    /// Visits every node whose like no archive before had, and every slice in it.
-    pub(super) fn archive(&self, name: &str, root: Id, mut reader: ObjectReader, seen: &mut Seen) -> Result<(), Stop> {
-        let mut stack = vec![Node { id: root, level: None, first: None, after: None }];
-        let mut misplaced = 0;
-        let mut alone = 0; // nodes that are read one by one, since there is damage among them
-        while let Some(node) = stack.pop() {
-            if self.port.is_stopped() {
-                return Err(Stop);
+    /// Visits every node whose like was not found sound before, and every slice in it.
+    pub(super) fn archive(&self, name: &str, root: Id, reader: ObjectReader, seen: &mut Seen) -> Result<(), Stop> {
+        let root = Node { id: root, level: None, first: None, after: None };
+        let mut walk = Walk { name, reader, stack: vec![Step::Enter(root)], found: 0, misplaced: 0, alone: 0 };
+        while let Some(step) = walk.stack.pop() {
+            match step {
+                Step::Enter(node) => self.enter(&node, &mut walk, seen)?,
+                Step::Leave(demand, found) if found == walk.found => seen.insert(demand),
+                Step::Leave(..) => {}
             }
-            if !seen.insert(&node) {
-                continue;
-            }
-            self.objects.fetch_add(1, Ordering::Relaxed);
-            alone = usize::saturating_sub(alone, 1);
-            if alone == 0 && !reader.has_ahead(&node.id) {
-                let coming = stack.iter().rev().filter(|node| !seen.has(node)).map(|node| node.id).take(AHEAD);
-                let is_read = reader.read_ahead(&std::iter::once(node.id).chain(coming).collect::<Vec<_>>());
-                alone = if is_read { 0 } else { 1 + AHEAD };
-            }
-            match self.node(&node, &mut reader, &mut stack) {
-                Ok(problems) => {
-                    for (path, message) in problems {
-                        self.problem(&[name.as_bytes(), &path].join(&b": "[..]), message)?;
-                    }
-                }
-                Err(_) if self.port.is_stopped() => return Err(Stop),
-                Err(Trouble::Lost(error)) => {
-                    self.problem(name.as_bytes(), format!("A part of its list of files is lost: {error}"))?;
-                }
-                Err(Trouble::Misplaced(why)) => {
-                    misplaced += 1;
-                    self.problem(
-                        name.as_bytes(),
-                        format!("A part of its list of files is not where it must be: {why}"),
-                    )?;
-                    if misplaced == MISPLACED_MAX {
-                        return self.problem(name.as_bytes(), "The rest of its list of files was not looked at.");
-                    }
-                }
+            if walk.misplaced == MISPLACED_MAX {
+                return self.problem(name.as_bytes(), "The rest of its list of files was not looked at.");
             }
         }
         Ok(())
     }
 
+    fn enter(&self, node: &Node, walk: &mut Walk<'_>, seen: &Seen) -> Result<(), Stop> {
+        if self.port.is_stopped() {
+            return Err(Stop);
+        }
+        let demand = node.demand();
+        if seen.has(&demand) {
+            return Ok(());
+        }
+        self.objects.fetch_add(1, Ordering::Relaxed);
+        walk.read_ahead(node, seen);
+        walk.stack.push(Step::Leave(demand, walk.found));
+        match self.node(node, &mut walk.reader, &mut walk.stack) {
+            Ok(problems) => {
+                walk.found += problems.len();
+                problems.into_iter().try_for_each(|(path, message)| {
+                    self.problem(&[walk.name.as_bytes(), &path].join(&b": "[..]), message)
+                })
+            }
+            Err(_) if self.port.is_stopped() => Err(Stop),
+            Err(trouble) => {
+                walk.found += 1;
+                walk.misplaced += usize::from(matches!(trouble, Trouble::Misplaced(_)));
+                self.problem(walk.name.as_bytes(), trouble.to_string())
+            }
+        }
+    }
+
     /// Checks a node by itself and puts its children onto the stack, the first one last.
-    fn node(&self, node: &Node, reader: &mut ObjectReader, stack: &mut Vec<Node>) -> Result<Problems, Trouble> {
+    fn node(&self, node: &Node, reader: &mut ObjectReader, stack: &mut Vec<Step>) -> Result<Problems, Trouble> {
         let bytes = reader.read(&node.id)?;
         if bytes.first() != Some(&INNER) {
             return self.leaf(node, &bytes, reader);
@@ -167,7 +226,8 @@ impl Checking {
         let mut after = node.after.clone();
         for child in inner.children.into_iter().rev() {
             let first: Arc<[u8]> = child.summary.first.into();
-            stack.push(Node { id: child.id, level: Some(inner.level - 1), first: Some(Arc::clone(&first)), after });
+            let level = Some(inner.level - 1);
+            stack.push(Step::Enter(Node { id: child.id, level, first: Some(Arc::clone(&first)), after }));
             after = Some(first);
         }
         Ok(Vec::new())

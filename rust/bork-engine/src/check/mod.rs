@@ -2,7 +2,7 @@
 //!
 //! Packs are read once, by several workers: name (BLAKE3 of the file), header, table of contents, agreement with the
 //! index, and with `verify_data` every object, down to the ids of its chunks. Archives are read node by node: nodes
-//! seen in one archive are not read again for the next.
+//! found sound in one archive are not read again for the next.
 
 mod archives;
 mod packs;
