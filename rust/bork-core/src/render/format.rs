@@ -49,6 +49,8 @@ pub struct Needs {
     pub chunks: bool,
     /// `dsize`, `dcsize`, `unique_chunks`: how often each chunk is used in the whole repository.
     pub unique: bool,
+    /// `health`, and `healthy` of each JSON line: whether all chunks are there.
+    pub health: bool,
 }
 
 /// A compiled format.
@@ -59,7 +61,7 @@ pub struct Format {
     pub(super) archive: Vec<(&'static str, Vec<u8>)>,
     /// Item keys that the format adds to a JSON line, sorted by name.
     pub(super) json_keys: Vec<(&'static str, Key)>,
-    needs: Needs,
+    pub(super) needs: Needs,
 }
 
 impl Format {
@@ -173,6 +175,7 @@ impl Format {
         match key {
             Key::CompressedSize => self.needs.compressed_size = true,
             Key::Chunks => self.needs.chunks = true,
+            Key::Health => self.needs.health = true,
             Key::UniqueSize | Key::UniqueCompressedSize | Key::UniqueChunks => self.needs.unique = true,
             Key::Hash(hash) => {
                 let known = self.needs.hashes.iter().position(|known| *known == hash);

@@ -50,7 +50,7 @@ pub struct Extra<'a> {
     pub unique_chunks: u64,
     /// Digests of the content in hexadecimal, in the order of [`Needs::hashes`].
     pub digests: &'a [&'a str],
-    /// Content is known to be lost: `health` is `broken`.
+    /// Content is lost, or damaged: `health` is `broken`.
     pub broken: bool,
 }
 
@@ -68,7 +68,8 @@ impl Renderer {
     }
 
     /// Renders JSON lines: the keys that every line has, and those that the format names.
-    pub fn json_lines(format: Format) -> Renderer {
+    pub fn json_lines(mut format: Format) -> Renderer {
+        format.needs.health = true;
         Renderer { format, json: true, clock: Clock::new(local_offset) }
     }
 

@@ -269,6 +269,9 @@ fn a_format_says_what_it_needs() {
     let all = needs("{sha256}{md5}{sha256}{csize}{num_chunks}{dsize}");
     assert_eq!(all.hashes, [Hash::Sha256, Hash::Md5]);
     assert!(all.compressed_size && all.chunks && all.unique);
+    assert!(needs("{health}").health && !all.health);
+    let json = Format::new("", &ArchiveKeys::default()).unwrap();
+    assert!(Renderer::json_lines(json).format().needs().health);
     assert_eq!(Hash::Sha3_224.name(), "sha3_224");
 }
 

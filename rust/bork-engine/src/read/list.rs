@@ -1,11 +1,16 @@
 //! `list`: one line for each wanted item.
+//!
+//! A file whose content is not there any more is listed like all others. Where the format asks for its health, its
+//! chunks are looked up in the index, and none is read. What is asked for and cannot be found out is a problem of the
+//! file: a digest of content that cannot be read, and numbers of chunks that no list names any more.
 
 use super::Reading;
 use super::items::{for_each, for_each_slice, ignore, object_reader, tell};
 use crate::error::EngineError;
 use crate::objects::ObjectReader;
 use crate::port::Event;
-use bork_core::render::{Extra, Format, Hash, Renderer};
+use bork_core::problem::{Problem, ProblemKind};
+use bork_core::render::{Extra, Format, Hash, Needs, Renderer};
 use bork_core::seam::Stop;
 use bork_format::Id;
 use bork_format::item::{Item, Slice};
@@ -47,15 +52,16 @@ pub fn run(reading: &Arc<Reading>, list: &ListFormat) -> Result<(), Stop> {
     if out.is_empty() { Ok(()) } else { reading.port.emit(Event::Lines(out)) }
 }
 
+/// A list that cannot be read is passed over here: its file is told of when it is listed.
 fn count_uses(reading: &Arc<Reading>) -> Result<Uses, Stop> {
     let mut uses = Uses::new();
     let mut lists = object_reader(reading);
     for_each(reading, ignore, |_, item| {
-        for_each_slice(&item.content, &mut lists, |slice| {
+        let counted = for_each_slice(&item.content, &mut lists, |slice| {
             *uses.entry(slice.id).or_default() += 1;
             Ok(())
-        })
-        .map_err(|error: EngineError| reading.port.fail(error))
+        });
+        if let Err(EngineError::Cancelled) = counted { Err(Stop) } else { Ok(()) }
     })?;
     Ok(uses)
 }
@@ -74,16 +80,34 @@ impl Lister<'_> {
         let shown: &[u8] = if path.is_empty() { b"." } else { path };
         let source = self.link_source(shown, item);
         let mut extra = Extra { link_source: source.as_deref(), ..Extra::default() };
-        let needs = renderer.format().needs();
-        if item.is_file() && (needs.compressed_size || needs.chunks || needs.unique) {
-            self.count(item, &mut extra)?;
-        }
-        let hashes = needs.hashes.clone();
-        let digests = if item.is_file() { self.digests(item, &hashes, &mut extra)? } else { Vec::new() };
+        let found =
+            if item.is_file() { self.content(item, renderer.format().needs(), &mut extra) } else { Ok(Vec::new()) };
+        let digests = match found {
+            Ok(digests) => digests,
+            Err(EngineError::Cancelled) => return Err(Stop),
+            Err(error) => {
+                extra.broken = true;
+                self.reading.port.problem(shown, Problem::new(ProblemKind::Damaged, error.to_string()))?;
+                Vec::new()
+            }
+        };
         let digests: Vec<&str> = digests.iter().map(String::as_str).collect();
         extra.digests = &digests;
         renderer.render(shown, item, &extra, out);
         Ok(())
+    }
+
+    /// What the format asks of the content of a file; its digests. An error, if some of that cannot be found out.
+    fn content(&mut self, item: &Item, needs: &Needs, extra: &mut Extra<'_>) -> Result<Vec<String>, EngineError> {
+        let has_numbers = needs.compressed_size || needs.chunks || needs.unique;
+        if has_numbers || needs.health {
+            match self.count(item, extra) {
+                // Its health is all that was asked for: this is the answer.
+                Err(error) if !has_numbers && !matches!(error, EngineError::Cancelled) => extra.broken = true,
+                counted => counted?,
+            }
+        }
+        if needs.hashes.is_empty() { Ok(Vec::new()) } else { self.digests(item, &needs.hashes) }
     }
 
     fn link_source(&mut self, path: &[u8], item: &Item) -> Option<Vec<u8>> {
@@ -100,13 +124,16 @@ impl Lister<'_> {
         Some(first)
     }
 
-    fn count(&mut self, item: &Item, extra: &mut Extra<'_>) -> Result<(), Stop> {
+    fn count(&mut self, item: &Item, extra: &mut Extra<'_>) -> Result<(), EngineError> {
         let (reading, uses) = (self.reading, &self.uses);
-        for_each_slice(&item.content, &mut self.lists, |slice: &Slice| {
+        for_each_slice_of(item, &mut self.lists, |slice| {
             if slice.is_hole() {
                 return Ok(());
             }
-            let stored = reading.index.locate(&slice.id).map_or(0, |location| location.stored_share());
+            let location = reading.index.locate(&slice.id);
+            let end = u64::from(slice.offset) + u64::from(slice.length);
+            extra.broken |= location.is_none_or(|location| u64::from(location.length) < end);
+            let stored = location.map_or(0, |location| location.stored_share());
             extra.chunks += 1;
             extra.compressed_size += stored;
             if uses.get(&slice.id) == Some(&1) {
@@ -116,18 +143,14 @@ impl Lister<'_> {
             }
             Ok(())
         })
-        .map_err(|error: EngineError| reading.port.fail(error))
     }
 
-    /// Digests of the content. Content that is lost makes the item broken and its digests empty.
-    fn digests(&mut self, item: &Item, hashes: &[Hash], extra: &mut Extra<'_>) -> Result<Vec<String>, Stop> {
-        if hashes.is_empty() {
-            return Ok(Vec::new());
-        }
+    /// Digests of the content.
+    fn digests(&mut self, item: &Item, hashes: &[Hash]) -> Result<Vec<String>, EngineError> {
         let mut hashers: Vec<Box<dyn DynDigest>> = hashes.iter().map(|hash| hasher(*hash)).collect();
         let mut feed = |bytes: &[u8]| hashers.iter_mut().for_each(|hasher| hasher.update(bytes));
         let reader = &mut self.reader;
-        let read = for_each_slice(&item.content, &mut self.lists, |slice| {
+        for_each_slice_of(item, &mut self.lists, |slice| {
             if slice.is_hole() {
                 for _ in 0..slice.length / 4096 {
                     feed(&[0; 4096]);
@@ -136,19 +159,30 @@ impl Lister<'_> {
                 return Ok(());
             }
             let chunk = reader.read(&slice.id)?;
-            let range = slice.offset as usize..(slice.offset + slice.length) as usize;
-            feed(chunk.get(range).ok_or_else(|| EngineError::damaged("chunk", "it is too short"))?);
+            let start = slice.offset as usize;
+            let bytes = chunk.get(start..start + slice.length as usize);
+            feed(bytes.ok_or_else(|| EngineError::damaged("chunk", "it is shorter than the item says"))?);
             Ok(())
-        });
-        match read {
-            Ok(()) => Ok(hashers.into_iter().map(|hasher| crate::objects::hex(&hasher.finalize())).collect()),
-            Err(EngineError::Cancelled) => Err(Stop),
-            Err(_) => {
-                extra.broken = true;
-                Ok(hashes.iter().map(|_| String::new()).collect())
-            }
-        }
+        })?;
+        Ok(hashers.into_iter().map(|hasher| crate::objects::hex(&hasher.finalize())).collect())
     }
+}
+
+/// The slices of a file. A list that is the wrong one is found by the sum of their lengths.
+fn for_each_slice_of(
+    item: &Item,
+    lists: &mut ObjectReader,
+    mut each: impl FnMut(&Slice) -> Result<(), EngineError>,
+) -> Result<(), EngineError> {
+    let mut size = 0;
+    for_each_slice(&item.content, lists, |slice| {
+        size += u64::from(slice.length);
+        each(slice)
+    })?;
+    if size == item.size {
+        return Ok(());
+    }
+    Err(EngineError::damaged("content", "its content lists do not add up to its size"))
 }
 
 fn hasher(hash: Hash) -> Box<dyn DynDigest> {
