@@ -22,6 +22,21 @@ pub struct Limits {
     pub time: Duration,
 }
 
+impl Limits {
+    /// Most that is written at a time: a slow line is never silent for long.
+    fn piece(&self) -> usize {
+        if self.rate == 0 { usize::MAX } else { self.rate.clamp(1, 64 << 10) as usize }
+    }
+
+    /// Waits until so many bytes may have been written since `start`.
+    fn wait(&self, written: u64, start: Instant) {
+        if self.rate > 0 {
+            let due = Duration::from_secs_f64(written as f64 / self.rate as f64);
+            std::thread::sleep(due.saturating_sub(start.elapsed()));
+        }
+    }
+}
+
 #[derive(Default)]
 struct State {
     frames: VecDeque<Vec<u8>>,
@@ -102,22 +117,21 @@ impl Outbox {
 
     /// Writes until the outbox is closed and empty. Errors: those of `out`, and of the limits.
     pub fn write(&self, out: &mut impl Write, limits: Limits) -> io::Result<()> {
-        let (start, mut sent) = (Instant::now(), 0u64);
+        let (start, mut sent, mut written) = (Instant::now(), 0u64, 0u64);
         while let Some(frame) = self.take() {
             sent += frame.len() as u64;
             if limits.bytes > 0 && sent > limits.bytes {
                 return Err(io::Error::other("this client allows no more bytes (--max-bytes)"));
             }
-            out.write_all(&frame)?;
-            out.flush()?;
+            for piece in frame.chunks(limits.piece()) {
+                out.write_all(piece)?;
+                out.flush()?;
+                written += piece.len() as u64;
+                limits.wait(written, start);
+            }
             let mut state = self.lock();
             state.bytes = state.bytes.saturating_sub(frame.len());
             self.changed.notify_all();
-            drop(state);
-            if limits.rate > 0 {
-                let due = Duration::from_secs_f64(sent as f64 / limits.rate as f64);
-                std::thread::sleep(due.saturating_sub(start.elapsed()));
-            }
         }
         Ok(())
     }

@@ -51,6 +51,7 @@ class Hello(NamedTuple):
     write: tuple[bytes, ...]
     writes_all: bool
     clock_ns: int
+    heard_ns: int = 0  # by the clock of this machine, when it was said
 
 
 class _OtherMachineError(Exception):
@@ -61,9 +62,21 @@ class _OtherMachineError(Exception):
         self.machine = machine
 
 
-def connect(server: Server, rsh: str, say: Callable[[str], None], *, ship: bool = True, write: bool = False) -> Line:
+def _always() -> bool:
+    return True
+
+
+def connect(
+    server: Server,
+    rsh: str,
+    say: Callable[[str], None],
+    *,
+    ship: bool = True,
+    write: bool = False,
+    is_wanted: Callable[[], bool] = _always,
+) -> Line:
     """A line to the agent of ``server``, which is sent if it has none and ``ship`` allows it. ``write``: for a restore;
-    a forced command may forbid that all the same.
+    a forced command may forbid that all the same. ``is_wanted``: asked during the handshake; False ends it.
 
     Raises: RemoteFault and its kin.
     """
@@ -71,7 +84,8 @@ def connect(server: Server, rsh: str, say: Callable[[str], None], *, ship: bool 
     # Of this machine's kind, since that is what most clients are. Only the client knows what it is.
     path = found.get(os.uname().machine) or next(iter(found.values()), None)
     try:
-        return Line(server, rsh, say, None if path is None else bootstrap.load(path), write=write)
+        agent = None if path is None else bootstrap.load(path)
+        return Line(server, rsh, say, agent, write=write, is_wanted=is_wanted)
     except _OtherMachineError as other:
         if other.machine not in found:
             raise AgentFault(
@@ -80,7 +94,7 @@ def connect(server: Server, rsh: str, say: Callable[[str], None], *, ship: bool 
             ) from None
         agent = bootstrap.load(found[other.machine])
     try:
-        return Line(server, rsh, say, agent, write=write)
+        return Line(server, rsh, say, agent, write=write, is_wanted=is_wanted)
     except _OtherMachineError:
         raise AgentFault(f"{server.host} says that it is one machine, and then another") from None
 
@@ -89,9 +103,17 @@ class Line:
     """Starts the agent. Raises: RemoteFault and its kin, here and in every method."""
 
     def __init__(
-        self, server: Server, rsh: str, say: Callable[[str], None], agent: Agent | None, *, write: bool = False
+        self,
+        server: Server,
+        rsh: str,
+        say: Callable[[str], None],
+        agent: Agent | None,
+        *,
+        write: bool = False,
+        is_wanted: Callable[[], bool] = _always,
     ) -> None:
         self._host = server.host
+        self._is_wanted = is_wanted
         words = ssh_words(server, rsh)
         if os.path.basename(words[0]) == "ssh":
             words[1:1] = _SSH_OPTIONS
@@ -134,7 +156,7 @@ class Line:
             ) from None
         except IntegrityError as fault:
             raise AgentFault(f"the agent of {self._host} does not keep to the protocol: {fault}") from None
-        return _hello(said)
+        return _hello(said)._replace(heard_ns=time.time_ns())
 
     def _ship(self, agent: Agent, machine: str) -> None:
         if agent.machine != machine:
@@ -154,6 +176,9 @@ class Line:
         while True:
             is_there = bool(select.select([self._child.stdout], [], [], STEP_S)[0])
             self._child.listen()
+            if not self._is_wanted():
+                self._child.terminate()  # it may wait for a person, and has changed the terminal for that
+                raise ConnectionBrokenWithHint(f"{self._host} is not wanted any more")
             if is_there and time.monotonic() <= self._deadline:
                 break
             if time.monotonic() > self._deadline:

@@ -78,7 +78,7 @@ def _clock_behind_ns(hello: Hello, events: EventSink) -> int:
     """How far the client's clock is behind. One that is ahead only means that some files are read again; one before
     1970 is no clock.
     """
-    behind_ns = time.time_ns() - hello.clock_ns
+    behind_ns = hello.heard_ns - hello.clock_ns
     if abs(behind_ns) > SKEW_NS:
         way = "behind" if behind_ns > 0 else "ahead of"
         events.log("warning", f"The client's clock is {abs(behind_ns) / 1e9:.0f} s {way} the clock of this machine.")

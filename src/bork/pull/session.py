@@ -22,10 +22,14 @@ GONE = "the agent went away"  # the engine's words for a line that has ended too
 
 
 class Connecting:
-    """A connection in the making: with ``eager`` in a thread of its own, else when it is asked for."""
+    """A connection in the making: with ``eager`` in a thread of its own, else when it is asked for.
 
-    def __init__(self, connect: Callable[[], Line], *, eager: bool) -> None:
+    ``connect`` gets a function that says whether the connection is still wanted.
+    """
+
+    def __init__(self, connect: Callable[[Callable[[], bool]], Line], *, eager: bool) -> None:
         self._connect = connect
+        self._is_unwanted = threading.Event()
         self._line: Line | None = None
         self._fault: BaseException | None = None
         self._thread = threading.Thread(target=self._try, name="connect", daemon=True) if eager else None
@@ -34,14 +38,17 @@ class Connecting:
 
     def _try(self) -> None:
         try:
-            self._line = self._connect()
+            self._line = self._connect(self._is_wanted)
         except BaseException as fault:  # noqa: BLE001 (raised again in the thread that wants the line)
             self._fault = fault
+
+    def _is_wanted(self) -> bool:
+        return not self._is_unwanted.is_set()
 
     def line(self) -> Line:
         """Wait for it. Raises: as ``line.connect``."""
         if self._thread is None:
-            self._line = self._line or self._connect()
+            self._line = self._line or self._connect(self._is_wanted)
         else:
             while self._thread.is_alive():
                 self._thread.join(STEP_S)  # in steps, so that signals are seen
@@ -60,7 +67,10 @@ class Connecting:
             line.fail()
 
     def close(self) -> None:
-        """Close the line, if there is one. One that is still being made ends with the process."""
+        """Close the line, or give up making one: no ssh that asks for a password stays behind."""
+        self._is_unwanted.set()
+        if self._thread is not None:
+            self._thread.join()
         if self._line is not None:
             self._line.close()
 

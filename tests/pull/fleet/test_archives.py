@@ -1,5 +1,6 @@
 """Retention of one host never touches the archives of another: names are told apart before anything runs."""
 
+import itertools
 import re
 from datetime import UTC, datetime
 from fnmatch import fnmatchcase
@@ -10,7 +11,7 @@ from hypothesis import strategies as st
 
 from bork.cli.environment import Environment
 from bork.cli.placeholders import NAMES, Placeholders, replace
-from bork.pull.fleet import archives
+from bork.pull.fleet import archives, names
 from bork.pull.fleet.hosts import Host
 
 
@@ -55,6 +56,22 @@ def test_hosts_may_share_a_repository_if_their_archives_can_be_told_apart() -> N
 def test_hosts_whose_archives_cannot_be_told_apart_are_refused(pattern: str) -> None:
     with pytest.raises(ValueError, match="cannot be told apart"):
         archives.require_distinct([host("web-a", pattern), host("web", pattern)])
+
+
+SAME = [
+    ["/r", "/r/", "//r", "file:///r", "/x/../r"],
+    ["ssh://u@h/r", "ssh://u@H:22/r/", "u@h:/r", "ssh://u@h//r"],
+    ["h:r", "h:~/r", "ssh://h/./r", "ssh://h/~/r/"],
+]
+
+
+@pytest.mark.parametrize("same", SAME)
+def test_a_repository_is_the_same_however_it_is_spelled(same: list[str]) -> None:
+    assert len({names.place(text) for text in same}) == 1
+    assert len({names.place(texts[0]) for texts in SAME} | {names.place("ssh://u@h:2222/r")}) == len(SAME) + 1
+    for one, other in itertools.pairwise(same):
+        with pytest.raises(ValueError, match="cannot be told apart"):
+            archives.require_distinct([host("a", "{now}", one), host("b", "{now}", other)])
 
 
 def test_a_pattern_that_could_make_a_glob_is_refused() -> None:

@@ -114,7 +114,7 @@ def run(invocation: Invocation) -> None:
     )
     # At once where nobody is asked for two passphrases at the same time, that of ssh and that of the key.
     eager = any(invocation.environment.get(name) is not None for name in ("PASSPHRASE", "PASSCOMMAND", "PASSPHRASE_FD"))
-    connecting = Connecting(lambda: agent_line(invocation, client), eager=eager)
+    connecting = Connecting(lambda is_wanted: agent_line(invocation, client, is_wanted=is_wanted), eager=eager)
     outcome = pull.run(access, options, wanted, connecting, invocation.sink())
     if outcome.head is not None:
         created.show(invocation, access, outcome)

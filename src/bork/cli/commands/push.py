@@ -65,7 +65,9 @@ def run(invocation: Invocation) -> None:
         lines=invocation.item_lines(),
         progress=given.flag("progress"),
     )
-    connecting = Connecting(lambda: agent_line(invocation, client, write=True), eager=False)
+    connecting = Connecting(
+        lambda is_wanted: agent_line(invocation, client, write=True, is_wanted=is_wanted), eager=False
+    )
     target = os.fsencode(client.paths[0])
     outcome = push.run(access, ArchiveName(location.archive), target, options, connecting, invocation.sink())
     if given.flag("dry_run"):

@@ -12,6 +12,8 @@ from fnmatch import translate
 from string import Formatter
 from typing import TYPE_CHECKING
 
+from bork.pull.fleet import names
+
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
@@ -60,15 +62,15 @@ def require_distinct(hosts: Iterable[Host]) -> None:
     """Raises ValueError, if the archives of one host could be taken for those of another in the same repository."""
     by_repository: dict[str, list[Host]] = {}
     for host in hosts:
-        by_repository.setdefault(host.repository, []).append(host)
-    for repository, together in by_repository.items():
+        by_repository.setdefault(names.place(host.repository), []).append(host)
+    for together in by_repository.values():
         samples = [(host.name, _sample(host.archive, host.name)) for host in together]
         for host in together if len(together) > 1 else ():
             matches = re.compile(translate(host.glob)).match
             other = next((name for name, sample in samples if name != host.name and matches(sample)), None)
             if other is not None:
                 raise ValueError(
-                    f"in {repository} the archives of {host.name} and {other} cannot be told apart by their names: "
+                    f"in {host.repository} the archives of {host.name} and {other} cannot be told apart by their names: "
                     'begin "archive" with "{name}" and a character that no name holds, such as "{name}@{now}"'
                 )
 

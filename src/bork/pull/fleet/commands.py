@@ -6,6 +6,8 @@ import shlex
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, NamedTuple
 
+from bork.pull.fleet import names
+
 if TYPE_CHECKING:
     from bork.pull.fleet.hosts import Host
 
@@ -45,7 +47,7 @@ def prune(host: Host) -> Step:
 
 
 def compact(host: Host) -> Step:
-    return Step(COMPACT, (COMPACT, "--log-json", "--", host.repository), exclusive=host.repository)
+    return Step(COMPACT, (COMPACT, "--log-json", "--", host.repository), exclusive=names.place(host.repository))
 
 
 def ssh(host: Host, rsh: str) -> str:

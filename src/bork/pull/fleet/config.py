@@ -48,7 +48,8 @@ def _read(path: str) -> bytes:
     try:
         with open(path, "rb") as file:
             status = os.fstat(file.fileno())
-            if status.st_mode & stat.S_IWOTH or status.st_uid not in (0, os.geteuid()):
+            others = stat.S_IWOTH if status.st_gid in (0, os.getegid()) else stat.S_IWOTH | stat.S_IWGRP
+            if status.st_mode & others or status.st_uid not in (0, os.geteuid()):
                 raise PullConfigInvalid(path, "the file", "others than its owner, you or root may write to it")
             content = file.read(BYTES_MAX + 1)
     except OSError as error:

@@ -6,6 +6,8 @@ raise ValueError with a sentence.
 
 from __future__ import annotations
 
+import os
+import posixpath
 import re
 
 _HOST = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,62}")
@@ -60,15 +62,31 @@ def repository(text: str) -> str:
     return text
 
 
+def place(repository: str) -> str:
+    """The same text for the same repository, however it is spelled, as far as that can be told from here."""
+    local = repository.removeprefix("file://")
+    if local.startswith("/"):
+        return os.path.realpath(local)
+    if repository.startswith("ssh://"):
+        host, _, path = repository.removeprefix("ssh://").partition("/")
+        path = f"/{path}" if not path.startswith(("./", "~/")) else path[2:]
+    else:
+        host, _, path = repository.partition(":")
+    user, _, host = host.rpartition("@")
+    host = host.lower().removesuffix(":22")
+    path = posixpath.normpath(path.removeprefix("~/"))
+    return f"{user}@{host}:{path.replace('//', '/', 1) if path.startswith('//') else path}"
+
+
 def ssh_option(text: str) -> str:
     """``Name=value``, for ``ssh -o``. What would let anybody answer in place of the host is refused."""
     match = _SSH_OPTION.fullmatch(one_line(text))
     if match is None:
         raise ValueError(f"{text!r} is no option of the form Name=value, such as Port=2222")
-    name, value = match[1].lower(), match[2].strip().lower()
-    if name == "stricthostkeychecking" and value in ("no", "off"):
+    name, words = match[1].lower(), match[2].lower().replace('"', " ").replace("'", " ").split()
+    if name == "stricthostkeychecking" and not set(words) <= {"yes", "true", "ask", "accept-new"}:
         raise ValueError("StrictHostKeyChecking stays on: get the key of the host once with ssh or ssh-keyscan")
-    if name == "userknownhostsfile" and value in ("/dev/null", "none"):
+    if name in ("userknownhostsfile", "globalknownhostsfile") and {"/dev/null", "none"} & set(words):
         raise ValueError("the key of the host has to be known: UserKnownHostsFile is needed")
     return text
 

@@ -11,13 +11,14 @@ import hashlib
 import json
 import os
 import time
-from typing import NamedTuple
+from typing import NamedTuple, cast
 
 from bork.errors import CacheFault
 from bork.storage.private import write_private
 
 VERSION = 1
 BYTES_MAX = 1 << 20
+MOMENT_MAX = 2.0**33  # seconds: the year 2242
 ERROR_CHARACTERS_MAX = 1000
 
 # ``is_at_work`` holds a lock for a moment: that must not look like another run.
@@ -150,15 +151,24 @@ def _decode(data: object) -> HostState:
         if data[key] is not None:
             data[key] = Good(**data[key])
             _require(data[key].archive, str)
-            for number in (data[key].start, data[key].end, data[key].original_size, data[key].deduplicated_size):
-                _require(number, int, float)
+            for moment in (data[key].start, data[key].end):
+                _require_moment(moment)
+            for number in (data[key].original_size, data[key].deduplicated_size, data[key].files):
+                _require(number, int)
     state = HostState(**data)
     for text in (state.repository, state.outcome, state.error):
         _require(text, str)
     for moment in (state.started, state.ended):
-        _require(moment, int, float, type(None))
+        if moment is not None:
+            _require_moment(moment)
     _require(state.failures, int)
     return state
+
+
+def _require_moment(value: object) -> None:
+    _require(value, int, float)
+    if not 0 <= cast("float", value) < MOMENT_MAX:  # no number at all is none of both
+        raise ValueError
 
 
 def _require(value: object, *kinds: type) -> None:

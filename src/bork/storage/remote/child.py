@@ -118,6 +118,10 @@ class Child:
         except OSError:
             pass  # it is gone
 
+    def terminate(self) -> None:
+        """Tell it to end now. Its end is still to be waited for."""
+        self._process.terminate()
+
     def end(self) -> None:
         """Close its stdin, and wait for its end; if it does not end, make it."""
         assert self._process.stdout is not None
