@@ -16,6 +16,7 @@ from bork.operations.export_tar import ExportTarOptions, TarFormat
 from bork.operations.import_tar import ImportTarOptions
 from bork.operations.selection import ArchiveName, ItemLines
 from tests.operations.scene import Recorder, Scene, expected
+from tests.reference import msgpack
 
 FORMATS: tuple[TarFormat, ...] = ("GNU", "PAX", "BORG")
 BLOCK = 512
@@ -300,6 +301,21 @@ def test_an_archive_in_more_packs_than_seals_are_remembered_is_exported(scene: S
         member = tar.extractfile("source/large")
         assert member is not None
         assert member.read() == (root / "large").read_bytes()
+
+
+@pytest.mark.parametrize("chunk", [bytes(32), b"\x07" * 32], ids=["hole", "chunk"])
+def test_content_comes_from_the_stream_and_from_no_item_record(scene: Scene, chunk: bytes) -> None:
+    """The ids of a record would refer to what is not stored, and the archive would be a damaged one."""
+    slices = chunk + bytes(4) + (5000).to_bytes(4, "little")
+    record = msgpack.encode({1: 0o100644, 2: 7, 3: 0, 6: [1, 0], 10: 5000, 12: slices})
+    empty = tarfile.TarInfo("empty")
+    empty.pax_headers = {"BORK.item": record.decode("utf-8", "surrogateescape")}
+    scene.init()
+    events = Recorder()
+    imported(scene, "a", stream_of(empty), events)
+    assert events.problems == []
+    assert [(item["uid"], item["size"], item["num_chunks"]) for item in items(scene, "a")] == [(7, 0, 0)]
+    assert scene.restore("a") == {"empty": b""}
 
 
 @pytest.mark.parametrize("length", [4 << 60, 1 << 58])

@@ -1,12 +1,17 @@
 //! Members of tar streams: what is written is read back, and nothing that is not whole is taken for a whole.
 
 use bork_core::metadata::NameCache;
+use bork_engine::tar::header::{Header, MAGIC_POSIX, at, kind};
 use bork_engine::tar::item::{Meaning, clean, interpret};
 use bork_engine::tar::member::Member;
+use bork_engine::tar::pax;
 use bork_engine::tar::read::{Fault, Reader};
 use bork_engine::tar::sparse::{Blocks, HEADER_REGIONS, Regions, Survey, region_text};
-use bork_engine::tar::{BLOCK, END, Format, padding};
-use bork_format::item::{AclEntry, Content, Item, Slice, TYPE_DIRECTORY, TYPE_FIFO, TYPE_FILE, TYPE_SYMLINK, Time};
+use bork_engine::tar::{BLOCK, END, Format, ITEM_RECORD, padding};
+use bork_format::item::{
+    AclEntry, Content, Item, Link, Slice, TYPE_BLOCK_DEVICE, TYPE_DIRECTORY, TYPE_FIFO, TYPE_FILE, TYPE_SYMLINK, Time,
+    missing,
+};
 use proptest::prelude::*;
 
 const FORMATS: [Format; 3] = [Format::Gnu, Format::Pax, Format::Borg];
@@ -37,6 +42,23 @@ fn put(format: Format, path: &[u8], item: &Item, link: Option<&[u8]>, out: &mut 
     }
     out.resize(out.len() + survey.data as usize, b'd');
     out.resize(out.len() + padding(survey.data), 0);
+}
+
+/// Appends a header as others write it: of this kind, for a member called `m`.
+fn put_header(kind: u8, set: impl FnOnce(&mut Header), out: &mut Vec<u8>) {
+    let mut header = Header::new(kind, MAGIC_POSIX);
+    header.text(at::NAME, b"m");
+    set(&mut header);
+    header.finish(out);
+}
+
+/// Appends an extended header with these records: for the next member, or for all.
+fn put_records(kind: u8, records: &[(&str, &[u8])], out: &mut Vec<u8>) {
+    let mut text = Vec::new();
+    records.iter().for_each(|(key, value)| pax::put(&mut text, key.as_bytes(), value));
+    put_header(kind, |header| header.number(at::SIZE, text.len() as i128), out);
+    out.extend(&text);
+    out.resize(out.len() + padding(text.len() as u64), 0);
 }
 
 /// Reads all members: path, meaning, length, regions.
@@ -103,13 +125,15 @@ fn acl() -> impl Strategy<Value = Vec<AclEntry>> {
 }
 
 fn item() -> impl Strategy<Value = Item> {
-    let kind = prop_oneof![Just(TYPE_FILE), Just(TYPE_DIRECTORY), Just(TYPE_SYMLINK), Just(TYPE_FIFO)];
+    let kinds = vec![TYPE_FILE, TYPE_DIRECTORY, TYPE_SYMLINK, TYPE_FIFO, TYPE_BLOCK_DEVICE];
+    let kind = prop::sample::select(kinds);
     let owners = ("[a-z]{0,40}", "[a-zä]{0,33}", any::<u32>(), any::<u32>());
     let times = (time(), prop::option::of(time()), prop::option::of(time()), prop::option::of(time()));
     let xattrs = prop::collection::btree_map("user\\.[a-z=%]{1,20}", prop::collection::vec(any::<u8>(), 0..600), 0..4);
-    let rest = (path(), slices(), xattrs, acl(), prop_oneof![Just(0), Just(0x40), Just(0x10 | 0x80)]);
+    let device = (any::<u32>(), any::<u32>());
+    let rest = (path(), device, slices(), xattrs, acl(), prop_oneof![Just(0), Just(0x40), Just(0x10 | 0x80)]);
     (kind, 0_u32..0o10000, owners, times, rest).prop_map(|(kind, mode, owners, times, rest)| {
-        let (target, slices, xattrs, acl, flags) = rest;
+        let (target, device, slices, xattrs, acl, flags) = rest;
         let mut item = Item {
             mode: kind | mode,
             uid: owners.2,
@@ -130,6 +154,7 @@ fn item() -> impl Strategy<Value = Item> {
                 item.content = Content::Slices(slices);
             }
             TYPE_SYMLINK => item.target = target,
+            TYPE_BLOCK_DEVICE => item.device = Some(device),
             _ => {}
         }
         if kind != TYPE_SYMLINK {
@@ -243,18 +268,10 @@ fn all_ways_of_gnu_tar_to_write_holes_are_read() {
             ("GNU.sparse.numbytes", "0"),
         ],
     ] {
-        use bork_engine::tar::header::{Header, MAGIC_POSIX, at, kind};
-        let (mut text, mut stream) = (Vec::new(), Vec::new());
-        records.iter().for_each(|(key, value)| bork_engine::tar::pax::put(&mut text, key.as_bytes(), value.as_bytes()));
-        let mut header = Header::new(kind::PAX, MAGIC_POSIX);
-        header.number(at::SIZE, text.len() as i128);
-        header.finish(&mut stream);
-        stream.extend(&text);
-        stream.resize(stream.len().next_multiple_of(BLOCK), 0);
-        let mut header = Header::new(kind::FILE, MAGIC_POSIX);
-        header.text(at::NAME, b"sparse");
-        header.number(at::SIZE, 7);
-        header.finish(&mut stream);
+        let records: Vec<_> = records.iter().map(|(key, value)| (*key, value.as_bytes())).collect();
+        let mut stream = Vec::new();
+        put_records(kind::PAX, &records, &mut stream);
+        put_header(kind::FILE, |header| header.number(at::SIZE, 7), &mut stream);
         stream.resize(stream.len() + BLOCK, b'd');
         stream.extend(END);
         let found = read(&stream, false).unwrap();
@@ -276,4 +293,39 @@ fn a_sparse_map_that_contradicts_itself_is_refused() {
         changed[text..text + 4].copy_from_slice(wrong);
         assert!(matches!(read(&changed, false), Err(Fault::Malformed { .. })), "{wrong:?}");
     }
+}
+
+/// What is read of one member: these records and this header, without data.
+fn read_one(records: &[(&str, &[u8])], kind: u8, set: impl FnOnce(&mut Header)) -> (Item, u64) {
+    let mut stream = Vec::new();
+    put_records(kind::PAX, records, &mut stream);
+    put_header(kind, set, &mut stream);
+    stream.extend(END);
+    let (_, item, size, _) = read(&stream, false).expect("a whole stream").swap_remove(0);
+    (item.expect("understood without problems"), size)
+}
+
+#[test]
+fn what_a_member_is_its_stream_says_and_no_item_record() {
+    let key = std::str::from_utf8(ITEM_RECORD).unwrap();
+    let read_with = |record: &Item, kind, set: fn(&mut Header)| {
+        let mut body = Vec::new();
+        record.encode(&mut body);
+        read_one(&[(key, &body)], kind, set)
+    };
+    let known = Item { uid: 7, missing: missing::ACLS, birthtime: Some(Time::default()), ..Item::default() };
+    let record = Item { inode: 5, link: Some(Link { group: 1, count: 2 }), ..known.clone() };
+
+    let file = Item { mode: TYPE_FILE | 0o600, ..record.clone() };
+    let slices = Content::Slices(vec![Slice { id: [7; 32], offset: 0, length: 5000 }]);
+    for (size, content) in [(5000, slices), (5000, Content::Lists(vec![[7; 32]]))] {
+        let found = read_with(&Item { size, content, ..file.clone() }, kind::FILE, |_| {});
+        assert_eq!(found, (Item { mode: file.mode, ..known.clone() }, 0));
+    }
+    let link = Item { mode: TYPE_SYMLINK | 0o777, target: b"elsewhere".to_vec(), ..record.clone() };
+    let (found, _) = read_with(&link, kind::SYMLINK, |header| header.text(at::LINK, b"target"));
+    assert_eq!(found, Item { mode: link.mode, target: b"target".to_vec(), ..known.clone() });
+    let disk = Item { mode: TYPE_BLOCK_DEVICE | 0o660, device: Some((8, 0)), ..record };
+    let (found, _) = read_with(&disk, kind::BLOCK_DEVICE, |header| header.number(at::MAJOR, 1));
+    assert_eq!(found, Item { mode: disk.mode, device: Some((1, 0)), ..known });
 }

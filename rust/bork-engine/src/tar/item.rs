@@ -6,10 +6,11 @@ use super::{ITEM_RECORD, acl, fflags, pax};
 use bork_core::metadata::{NameCache, acl as kernel_acl};
 use bork_core::problem::{Problem, ProblemKind};
 use bork_format::item::{
-    AclEntry, Item, NAME_LENGTH_MAX, PATH_LENGTH_MAX, TYPE_BLOCK_DEVICE, TYPE_CHARACTER_DEVICE, TYPE_DIRECTORY,
-    TYPE_FIFO, TYPE_FILE, TYPE_MASK, TYPE_SYMLINK, Time, XATTR_NAME_LENGTH_MAX, XATTR_VALUE_LENGTH_MAX,
+    AclEntry, Content, Item, NAME_LENGTH_MAX, PATH_LENGTH_MAX, TYPE_BLOCK_DEVICE, TYPE_CHARACTER_DEVICE,
+    TYPE_DIRECTORY, TYPE_FIFO, TYPE_FILE, TYPE_MASK, TYPE_SYMLINK, Time, XATTR_NAME_LENGTH_MAX, XATTR_VALUE_LENGTH_MAX,
 };
 use bork_format::node::check_path;
+use std::ops::Range;
 
 /// What a member means.
 pub enum Meaning {
@@ -59,7 +60,7 @@ pub fn interpret(member: &Member, names: &mut NameCache) -> Result<(Meaning, Vec
     if let Some(record) = member.records.get(ITEM_RECORD) {
         match Item::decode(record) {
             Ok(item) if item.file_type() == file_type => {
-                let item = Item { inode: 0, link: None, ..item };
+                let item = recorded(member, item)?;
                 return Ok((Meaning::Item(Box::new(item)), problems));
             }
             Ok(_) => problems.push(metadata("its item record is of another type than it is")),
@@ -75,34 +76,74 @@ fn metadata(message: impl Into<String>) -> Problem {
     Problem::new(ProblemKind::Metadata, message)
 }
 
+fn not_understood(what: &str) -> Problem {
+    metadata(format!("its {what} cannot be understood"))
+}
+
+/// The item of a record, as far as a record may say it. Content, target and device are the stream's to say: a chunk
+/// that a record names was never stored, or is another file's, and whoever lists the stream would see none of it. An
+/// inode would make the next backup believe that this machine has read the file.
+fn recorded(member: &Member, item: Item) -> Result<Item, Problem> {
+    let (target, device) = (target(member, item.file_type())?, device(member, item.file_type())?);
+    Ok(Item { size: 0, content: Content::default(), target, device, inode: 0, link: None, ..item })
+}
+
+/// The target of a symbolic link; empty for all else.
+fn target(member: &Member, file_type: u32) -> Result<Vec<u8>, Problem> {
+    if file_type != TYPE_SYMLINK {
+        return Ok(Vec::new());
+    }
+    let target = &member.target;
+    if target.is_empty() || target.len() > PATH_LENGTH_MAX || target.contains(&0) {
+        return Err(not_understood("target"));
+    }
+    Ok(target.clone())
+}
+
+/// Major and minor number of a device; `None` for all else.
+fn device(member: &Member, file_type: u32) -> Result<Option<(u32, u32)>, Problem> {
+    if !matches!(file_type, TYPE_CHARACTER_DEVICE | TYPE_BLOCK_DEVICE) {
+        return Ok(None);
+    }
+    let number = |key: &[u8], range| {
+        let value = number(member, key, range).and_then(|value| u32::try_from(value).ok());
+        value.ok_or_else(|| not_understood("device number"))
+    };
+    Ok(Some((number(b"SCHILY.devmajor", at::MAJOR)?, number(b"SCHILY.devminor", at::MINOR)?)))
+}
+
+/// A number of a record, or else of the header.
+fn number(member: &Member, key: &[u8], range: Range<usize>) -> Option<i128> {
+    match member.records.get(key) {
+        Some(text) => decimal(text).map(i128::from),
+        None => take_number(&member.header.0[range]),
+    }
+}
+
 /// What every tar format says.
 fn plain(member: &Member, file_type: u32) -> Result<Item, Problem> {
     let header = &member.header;
-    let bad = |what: &str| Problem::new(ProblemKind::Metadata, format!("its {what} cannot be understood"));
     let field = |range| take_number(&header.0[range]);
     let id = |key: &[u8], range, what| {
-        let value = match member.records.get(key) {
-            Some(text) => decimal(text).map(i128::from),
-            None => field(range),
-        };
         // Some systems write the ids of nobody as -1 or -2.
-        let value = value.filter(|value| (i128::from(i32::MIN)..=i128::from(u32::MAX)).contains(value));
-        value.map(|value| value as u32).ok_or_else(|| bad(what))
+        let is_id = |value: &i128| (i128::from(i32::MIN)..=i128::from(u32::MAX)).contains(value);
+        let value = number(member, key, range).filter(is_id);
+        value.map(|value| value as u32).ok_or_else(|| not_understood(what))
     };
-    let name = |key: &[u8], range: std::ops::Range<usize>| {
+    let name = |key: &[u8], range: Range<usize>| {
         let name = member.records.get(key).map_or(until_zero(&header.0[range]), |name| &name[..]);
         if name.len() <= NAME_LENGTH_MAX { name.to_vec() } else { Vec::new() }
     };
     let time = |key: &[u8]| match member.records.get(key) {
-        Some(text) => pax::take_time(text).map(Some).ok_or_else(|| bad("time")),
+        Some(text) => pax::take_time(text).map(Some).ok_or_else(|| not_understood("time")),
         None => Ok(None),
     };
     let header_time = || {
         let seconds = field(at::MTIME).and_then(|seconds| i64::try_from(seconds).ok());
-        seconds.map(|seconds| Time { seconds, nanoseconds: 0 }).ok_or_else(|| bad("time"))
+        seconds.map(|seconds| Time { seconds, nanoseconds: 0 }).ok_or_else(|| not_understood("time"))
     };
-    let mode = field(at::MODE).ok_or_else(|| bad("mode"))?;
-    let mut item = Item {
+    let mode = field(at::MODE).ok_or_else(|| not_understood("mode"))?;
+    Ok(Item {
         mode: file_type | (mode as u32 & 0o7777 & !TYPE_MASK),
         uid: id(b"uid", at::UID, "owner")?,
         gid: id(b"gid", at::GID, "group")?,
@@ -112,25 +153,10 @@ fn plain(member: &Member, file_type: u32) -> Result<Item, Problem> {
         ctime: time(b"ctime")?,
         atime: time(b"atime")?,
         birthtime: time(b"LIBARCHIVE.creationtime")?,
+        target: target(member, file_type)?,
+        device: device(member, file_type)?,
         ..Item::default()
-    };
-    if file_type == TYPE_SYMLINK {
-        item.target = member.target.clone();
-        if item.target.is_empty() || item.target.len() > PATH_LENGTH_MAX || item.target.contains(&0) {
-            return Err(bad("target"));
-        }
-    }
-    if matches!(file_type, TYPE_CHARACTER_DEVICE | TYPE_BLOCK_DEVICE) {
-        let number = |key: &[u8], range| {
-            let value = match member.records.get(key) {
-                Some(text) => decimal(text).map(i128::from),
-                None => field(range),
-            };
-            value.and_then(|value| u32::try_from(value).ok()).ok_or_else(|| bad("device number"))
-        };
-        item.device = Some((number(b"SCHILY.devmajor", at::MAJOR)?, number(b"SCHILY.devminor", at::MINOR)?));
-    }
-    Ok(item)
+    })
 }
 
 /// What PAX records say besides.
