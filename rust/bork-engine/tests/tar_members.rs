@@ -329,3 +329,25 @@ fn what_a_member_is_its_stream_says_and_no_item_record() {
     let (found, _) = read_with(&disk, kind::BLOCK_DEVICE, |header| header.number(at::MAJOR, 1));
     assert_eq!(found, Item { mode: disk.mode, device: Some((1, 0)), ..known });
 }
+
+#[test]
+fn global_records_hold_for_all_members_behind_them_and_are_no_more_than_a_mebibyte() {
+    let stream = |comment: &[u8], label: &[u8]| {
+        let mut stream = Vec::new();
+        put_header(kind::FILE, |_| {}, &mut stream);
+        for key in ["comment", "uname", "first", "second"] {
+            let value = if key == "comment" { comment } else { label };
+            put_records(kind::PAX_GLOBAL, &[(key, value)], &mut stream);
+        }
+        put_header(kind::FILE, |_| {}, &mut stream);
+        put_records(kind::PAX, &[("uname", b"own")], &mut stream);
+        put_header(kind::FILE, |_| {}, &mut stream);
+        stream.extend(END);
+        stream
+    };
+    let found = read(&stream(&[b'c'; 3 << 20], b"all"), false).unwrap();
+    let users: Vec<_> = found.iter().map(|(_, item, ..)| &item.as_ref().unwrap().user[..]).collect();
+    assert_eq!(users, [&b""[..], b"all", b"own"]);
+    let error = read(&stream(b"", &[b'l'; 400_000]), false).unwrap_err();
+    assert!(error.to_string().ends_with(": more than 1 MiB of global records"), "{error}");
+}

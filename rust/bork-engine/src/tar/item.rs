@@ -131,7 +131,7 @@ fn plain(member: &Member, file_type: u32) -> Result<Item, Problem> {
         value.map(|value| value as u32).ok_or_else(|| not_understood(what))
     };
     let name = |key: &[u8], range: Range<usize>| {
-        let name = member.records.get(key).map_or(until_zero(&header.0[range]), |name| &name[..]);
+        let name = member.records.get(key).unwrap_or(until_zero(&header.0[range]));
         if name.len() <= NAME_LENGTH_MAX { name.to_vec() } else { Vec::new() }
     };
     let time = |key: &[u8]| match member.records.get(key) {
@@ -163,9 +163,8 @@ fn plain(member: &Member, file_type: u32) -> Result<Item, Problem> {
 fn attributes(member: &Member, item: &mut Item, names: &mut NameCache, problems: &mut Vec<Problem>) {
     let mut access = Vec::new();
     let mut default = Vec::new();
-    for (key, value) in &member.records {
-        let Some(name) = key.strip_prefix(b"SCHILY.xattr.") else { continue };
-        let name = pax::unescape_key(name);
+    for (key, value) in member.records.below(b"SCHILY.xattr.") {
+        let name = pax::unescape_key(key);
         if name == kernel_acl::ACCESS || name == kernel_acl::DEFAULT {
             let acl = if name == kernel_acl::ACCESS { &mut access } else { &mut default };
             match kernel_acl::decode(value, None) {
@@ -179,7 +178,7 @@ fn attributes(member: &Member, item: &mut Item, names: &mut NameCache, problems:
         } else if value.len() > XATTR_VALUE_LENGTH_MAX {
             problems.push(metadata("an extended attribute is longer than 64 KiB"));
         } else {
-            item.xattrs.push((name, value.clone()));
+            item.xattrs.push((name, value.to_vec()));
         }
     }
     item.xattrs.sort();
@@ -198,7 +197,7 @@ fn attributes(member: &Member, item: &mut Item, names: &mut NameCache, problems:
     if item.is_directory() {
         item.acl_default = default;
     }
-    if let Some(text) = member.records.get(&b"SCHILY.fflags"[..]) {
+    if let Some(text) = member.records.get(b"SCHILY.fflags") {
         item.flags = fflags::flags(text);
     }
 }

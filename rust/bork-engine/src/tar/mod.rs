@@ -8,6 +8,7 @@ pub mod item;
 pub mod member;
 pub mod pax;
 pub mod read;
+pub mod records;
 pub mod sparse;
 
 /// Everything in a tar stream is padded to this. Unit: bytes.

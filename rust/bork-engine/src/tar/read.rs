@@ -2,9 +2,9 @@
 //! that is lost would not be missed by anybody.
 
 use super::header::{Header, at, checksum, kind, take_number};
+use super::records::{Globals, Records};
 use super::sparse::Region;
 use super::{BLOCK, padding, pax};
-use std::collections::BTreeMap;
 use std::io::{self, Read};
 
 /// Longest extended header. Unit: bytes. An item may be 16 MiB long, and BORG says most of it twice.
@@ -13,9 +13,6 @@ const EXTENDED_MAX: u64 = 48 << 20;
 const REGIONS_MAX: usize = 4 << 20;
 /// What is read at a time while members are small. Unit: bytes.
 const BUFFER: usize = 256 << 10;
-
-/// Records by their keys.
-pub type Records = BTreeMap<Vec<u8>, Vec<u8>>;
 
 /// Why a stream cannot be read on.
 #[derive(Debug, thiserror::Error)]
@@ -64,7 +61,7 @@ pub struct Reader<R> {
     /// Data of the current member that nobody has read, and its padding.
     left: u64,
     padding: u64,
-    globals: Records,
+    globals: Globals,
     ignore_zeros: bool,
 }
 
@@ -81,7 +78,7 @@ struct Before {
 impl<R: Read> Reader<R> {
     /// Starts. `ignore_zeros`: blocks of zeros do not end the stream, its end does; some have to stand there.
     pub fn new(source: R, ignore_zeros: bool) -> Self {
-        let (buffer, globals) = (vec![0; BUFFER], Records::new());
+        let (buffer, globals) = (vec![0; BUFFER], Globals::default());
         Reader { source, buffer, unread: 0..0, position: 0, left: 0, padding: 0, globals, ignore_zeros }
     }
 
@@ -238,7 +235,7 @@ impl<R: Read> Reader<R> {
             if matches!(key, b"GNU.sparse.offset" | b"GNU.sparse.numbytes") {
                 before.pairs.push(decimal(value).ok_or_else(|| self.malformed("a broken sparse map"))?);
             }
-            before.records.insert(key.to_vec(), value.to_vec());
+            before.records.insert(key, value);
         }
         Ok(())
     }
@@ -249,24 +246,21 @@ impl<R: Read> Reader<R> {
         while !rest.is_empty() {
             let (key, value, behind) = pax::take(rest).ok_or_else(|| self.malformed("a broken record"))?;
             rest = behind;
-            if key != b"comment" {
-                self.globals.insert(key.to_vec(), value.to_vec());
+            if key != b"comment" && self.globals.insert(key, value).is_none() {
+                return Err(self.malformed("more than 1 MiB of global records"));
             }
         }
-        let length: usize = self.globals.iter().map(|(key, value)| key.len() + value.len()).sum();
-        if length as u64 > EXTENDED_MAX { Err(self.malformed("too many global records")) } else { Ok(()) }
+        Ok(())
     }
 
     fn member(&mut self, header: Header, before: Before) -> Result<Member, Fault> {
-        let Before { mut records, pairs, long_name, long_link } = before;
-        for (key, value) in &self.globals {
-            records.entry(key.clone()).or_insert_with(|| value.clone());
-        }
+        let Before { records, pairs, long_name, long_link } = before;
+        let records = records.before(&self.globals);
         let mut size = header.size().ok_or_else(|| self.malformed("a size that is no number"))?;
-        if let Some(text) = records.get(&b"size"[..]) {
+        if let Some(text) = records.get(b"size") {
             size = decimal(text).ok_or_else(|| self.malformed("a size that is no number"))?;
         }
-        let named = |key: &[u8]| records.get(key).cloned();
+        let named = |key: &[u8]| records.get(key).map(<[u8]>::to_vec);
         let path = named(b"GNU.sparse.name").or(named(b"path")).or(long_name).unwrap_or_else(|| header.path());
         let target = named(b"linkpath").or(long_link).unwrap_or_else(|| until_zero(&header.0[at::LINK]).to_vec());
         let mut kind = header.0[at::KIND];
@@ -316,7 +310,7 @@ impl<R: Read> Reader<R> {
     /// The map of a sparse file in the three ways that GNU tar has written it with records.
     fn pax_map(&mut self, records: &Records, pairs: &[u64]) -> Result<Option<(u64, Vec<Region>)>, Fault> {
         let bad = |reader: &Self| reader.malformed("a broken sparse map");
-        let number = |key: &[u8]| records.get(key).map(|text| decimal(text));
+        let number = |key: &[u8]| records.get(key).map(decimal);
         let size = number(b"GNU.sparse.realsize").or(number(b"GNU.sparse.size"));
         let major = number(b"GNU.sparse.major").flatten().unwrap_or(0);
         let Some(size) = size else { return Ok(None) };
@@ -327,7 +321,7 @@ impl<R: Read> Reader<R> {
         if major > 1 {
             return Err(self.malformed("a sparse file of an unknown version"));
         }
-        let from_map = records.get(&b"GNU.sparse.map"[..]).map(|text| {
+        let from_map = records.get(b"GNU.sparse.map").map(|text| {
             if text.is_empty() { Some(Vec::new()) } else { text.split(|byte| *byte == b',').map(decimal).collect() }
         });
         let numbers = match from_map {
