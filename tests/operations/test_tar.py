@@ -303,6 +303,23 @@ def test_an_archive_in_more_packs_than_seals_are_remembered_is_exported(scene: S
         assert member.read() == (root / "large").read_bytes()
 
 
+def test_attributes_as_other_programs_write_them_are_kept_or_named(scene: Scene) -> None:
+    kept, lost = tarfile.TarInfo("kept"), tarfile.TarInfo("lost")
+    label = "system_u:object_r:etc_t:s0"
+    kept.pax_headers = {"LIBARCHIVE.xattr.user.a%20name": "dmFsdWU", "RHT.security.selinux": label}
+    lost.pax_headers = {"LIBARCHIVE.xattr.user.x": "?", "SCHILY.acl.ace": "owner@:rw------------:-------:allow"}
+    scene.init()
+    events = Recorder()
+    imported(scene, "a", stream_of(kept, lost), events)
+    assert events.problems == [
+        ("metadata", b"lost", "an extended attribute cannot be understood"),
+        ("metadata", b"lost", "an NFSv4 ACL cannot be kept"),
+    ]
+    with tarfile.open(fileobj=io.BytesIO(exported(scene, "a", tar_format="PAX"))) as tar:
+        found = [{key: value for key, value in member.pax_headers.items() if "xattr" in key} for member in tar]
+    assert found == [{"SCHILY.xattr.user.a name": "value", "SCHILY.xattr.security.selinux": label + "\0"}, {}]
+
+
 @pytest.mark.parametrize("chunk", [bytes(32), b"\x07" * 32], ids=["hole", "chunk"])
 def test_content_comes_from_the_stream_and_from_no_item_record(scene: Scene, chunk: bytes) -> None:
     """The ids of a record would refer to what is not stored, and the archive would be a damaged one."""

@@ -2,7 +2,7 @@
 
 use super::header::{at, kind, take_number};
 use super::read::{Member, decimal, until_zero};
-use super::{ITEM_RECORD, acl, fflags, pax};
+use super::{ITEM_RECORD, acl, fflags, pax, xattrs};
 use bork_core::metadata::{NameCache, acl as kernel_acl};
 use bork_core::problem::{Problem, ProblemKind};
 use bork_format::item::{
@@ -163,11 +163,14 @@ fn plain(member: &Member, file_type: u32) -> Result<Item, Problem> {
 fn attributes(member: &Member, item: &mut Item, names: &mut NameCache, problems: &mut Vec<Problem>) {
     let mut access = Vec::new();
     let mut default = Vec::new();
-    for (key, value) in member.records.below(b"SCHILY.xattr.") {
-        let name = pax::unescape_key(key);
+    for (name, value) in xattrs::found(&member.records) {
+        let Some(value) = value else {
+            problems.push(metadata("an extended attribute cannot be understood"));
+            continue;
+        };
         if name == kernel_acl::ACCESS || name == kernel_acl::DEFAULT {
             let acl = if name == kernel_acl::ACCESS { &mut access } else { &mut default };
-            match kernel_acl::decode(value, None) {
+            match kernel_acl::decode(&value, None) {
                 Ok(entries) => *acl = entries,
                 Err(why) => problems.push(metadata(why)),
             }
@@ -178,11 +181,9 @@ fn attributes(member: &Member, item: &mut Item, names: &mut NameCache, problems:
         } else if value.len() > XATTR_VALUE_LENGTH_MAX {
             problems.push(metadata("an extended attribute is longer than 64 KiB"));
         } else {
-            item.xattrs.push((name, value.to_vec()));
+            item.xattrs.push((name, value));
         }
     }
-    item.xattrs.sort();
-    item.xattrs.dedup_by(|one, other| one.0 == other.0);
     for (key, acl) in [(&b"SCHILY.acl.access"[..], &mut access), (b"SCHILY.acl.default", &mut default)] {
         if let Some(text) = member.records.get(key) {
             match acl_of(text, names) {
@@ -190,6 +191,9 @@ fn attributes(member: &Member, item: &mut Item, names: &mut NameCache, problems:
                 None => problems.push(metadata("an ACL cannot be understood")),
             }
         }
+    }
+    if member.records.get(b"SCHILY.acl.ace").is_some() {
+        problems.push(metadata("an NFSv4 ACL cannot be kept"));
     }
     if item.file_type() != TYPE_SYMLINK && !kernel_acl::says_no_more_than_mode(&access) {
         item.acl_access = access;

@@ -10,6 +10,7 @@ pub mod pax;
 pub mod read;
 pub mod records;
 pub mod sparse;
+pub mod xattrs;
 
 /// Everything in a tar stream is padded to this. Unit: bytes.
 pub const BLOCK: usize = 512;
