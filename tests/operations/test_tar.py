@@ -320,6 +320,21 @@ def test_attributes_as_other_programs_write_them_are_kept_or_named(scene: Scene)
     assert found == [{"SCHILY.xattr.user.a name": "value", "SCHILY.xattr.security.selinux": label + "\0"}, {}]
 
 
+def test_more_attributes_than_an_archive_can_hold_are_named(scene: Scene) -> None:
+    acl, xattrs = tarfile.TarInfo("acl"), tarfile.TarInfo("xattrs")
+    users = "".join(f"user:{number}:r--," for number in range(8_192))
+    acl.pax_headers = {"SCHILY.acl.access": f"user::rw-,{users}group::r--,mask::r--,other::r--"}
+    xattrs.pax_headers = {f"SCHILY.xattr.user.{number}": "" for number in range(32_769)}
+    scene.init()
+    events = Recorder()
+    imported(scene, "a", stream_of(acl, xattrs), events)
+    assert events.problems == [
+        ("metadata", b"acl", "an ACL has more than 8,192 entries"),
+        ("metadata", b"xattrs", "it has more than 32,768 extended attributes"),
+    ]
+    assert scene.restore("a") == {"acl": b"", "xattrs": b""}
+
+
 @pytest.mark.parametrize("chunk", [bytes(32), b"\x07" * 32], ids=["hole", "chunk"])
 def test_content_comes_from_the_stream_and_from_no_item_record(scene: Scene, chunk: bytes) -> None:
     """The ids of a record would refer to what is not stored, and the archive would be a damaged one."""

@@ -80,7 +80,12 @@ fn read(bytes: &[u8], ignore_zeros: bool) -> Result<Vec<Found>, Fault> {
         assert_eq!(data.len() as u64, member.data);
         let size = member.sparse.as_ref().map_or(member.data, |(size, _)| *size);
         let item = match interpret(&member, &mut names) {
-            Ok((Meaning::Item(item), problems)) if problems.is_empty() => Some(*item),
+            Ok((Meaning::Item(item), problems)) => {
+                let mut body = Vec::new();
+                item.encode(&mut body);
+                assert_eq!(Item::decode(&body).as_ref(), Ok(&*item), "no archive can hold it");
+                problems.is_empty().then_some(*item)
+            }
             _ => None,
         };
         found.push((clean(&member.path).unwrap_or_default(), item, size, member.sparse.map(|(_, regions)| regions)));

@@ -6,8 +6,9 @@ use super::{ITEM_RECORD, acl, fflags, pax, xattrs};
 use bork_core::metadata::{NameCache, acl as kernel_acl};
 use bork_core::problem::{Problem, ProblemKind};
 use bork_format::item::{
-    AclEntry, Content, Item, NAME_LENGTH_MAX, PATH_LENGTH_MAX, TYPE_BLOCK_DEVICE, TYPE_CHARACTER_DEVICE,
-    TYPE_DIRECTORY, TYPE_FIFO, TYPE_FILE, TYPE_MASK, TYPE_SYMLINK, Time, XATTR_NAME_LENGTH_MAX, XATTR_VALUE_LENGTH_MAX,
+    ACL_ENTRIES_MAX, AclEntry, Content, Item, NAME_LENGTH_MAX, PATH_LENGTH_MAX, TYPE_BLOCK_DEVICE,
+    TYPE_CHARACTER_DEVICE, TYPE_DIRECTORY, TYPE_FIFO, TYPE_FILE, TYPE_MASK, TYPE_SYMLINK, Time, XATTR_NAME_LENGTH_MAX,
+    XATTR_VALUE_LENGTH_MAX, XATTRS_MAX,
 };
 use bork_format::node::check_path;
 use std::ops::Range;
@@ -184,6 +185,10 @@ fn attributes(member: &Member, item: &mut Item, names: &mut NameCache, problems:
             item.xattrs.push((name, value));
         }
     }
+    if item.xattrs.len() > XATTRS_MAX {
+        item.xattrs.truncate(XATTRS_MAX);
+        problems.push(metadata("it has more than 32,768 extended attributes"));
+    }
     for (key, acl) in [(&b"SCHILY.acl.access"[..], &mut access), (b"SCHILY.acl.default", &mut default)] {
         if let Some(text) = member.records.get(key) {
             match acl_of(text, names) {
@@ -194,6 +199,12 @@ fn attributes(member: &Member, item: &mut Item, names: &mut NameCache, problems:
     }
     if member.records.get(b"SCHILY.acl.ace").is_some() {
         problems.push(metadata("an NFSv4 ACL cannot be kept"));
+    }
+    for acl in [&mut access, &mut default] {
+        if acl.len() > ACL_ENTRIES_MAX {
+            acl.clear();
+            problems.push(metadata("an ACL has more than 8,192 entries"));
+        }
     }
     if item.file_type() != TYPE_SYMLINK && !kernel_acl::says_no_more_than_mode(&access) {
         item.acl_access = access;
