@@ -153,7 +153,7 @@ class Scene:
         target.mkdir(parents=True)
         recorder = Recorder()
         extract.run(access or self.access(), ArchiveName(name), ExtractOptions(target=str(target)), recorder)
-        assert recorder.problems == []
+        assert recorder.problems == [], str(recorder.problems)[:2000]
         return contents(target)
 
     def names(self, access: Access | None = None) -> list[str]:

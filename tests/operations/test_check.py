@@ -13,6 +13,7 @@ from bork.operations.compact import CompactOptions
 from bork.operations.delete import DeleteOptions
 from bork.operations.index import LoadedIndex, load_index
 from bork.operations.selection import ArchiveFilter, ArchiveName
+from bork.storage.memory import MemoryStore
 from bork.storage.names import CONFIG, ObjectName
 from tests.operations.scene import Recorder, Scene, expected
 
@@ -199,6 +200,33 @@ def test_a_damaged_generation_stops_who_writes_and_nobody_who_reads(filled: Scen
         compact.run(filled.access(), CompactOptions(), Recorder())
     assert run(filled, CheckOptions(repair=True))[0].problems == 0
     filled.create("more", source)
+
+
+def test_an_older_generation_that_is_damaged_is_set_aside(filled: Scene, source: Path) -> None:
+    """Two are kept, and the older one is for nobody."""
+    (source.parent / "own" / "file").write_bytes(os.urandom(1000))
+    filled.create("gone", source.parent / "own")
+    delete.archives(filled.access(), DeleteOptions((ArchiveName("gone"),)), Recorder(), lambda _: None)
+    compact.run(filled.access(), CompactOptions(), Recorder())
+    older, _ = sorted(named(filled, "gc/"))
+    flip(filled, older, 100)
+    assert run(filled)[0].problems == 1
+    repaired = run(filled, CheckOptions(repair=True))[0]
+    assert (repaired.problems, repaired.repaired and repaired.repaired.generations) == (0, 1)
+    assert run(filled)[0].problems == 0
+
+
+def test_a_generation_that_is_replaced_during_a_check_is_no_damage(
+    filled: Scene, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    real = MemoryStore.list
+
+    def listed(self: MemoryStore, collection: str) -> list[tuple[ObjectName, int]]:
+        found = list(real(self, collection))
+        return [*found, (ObjectName("gc/00000000000000ff"), 1)] if collection == "gc/" else found
+
+    monkeypatch.setattr(MemoryStore, "list", listed)
+    assert run(filled, BLIND)[1] == []
 
 
 def test_a_damaged_config_stops_everything(filled: Scene) -> None:

@@ -46,6 +46,15 @@ def test_a_right_that_is_lost_meanwhile_is_a_matter_of_single_files(
 def test_what_was_unmounted_is_gone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     sources = Sources([os.fsencode(tmp_path)])
     elsewhere = os.stat("/proc")
-    monkeypatch.setattr(os, "stat", lambda _path: elsewhere)
+    monkeypatch.setattr(os, "lstat", lambda _path: elsewhere)
     with pytest.raises(SourceGone, match="another file system"):
         sources.verify()
+
+
+def test_a_link_that_is_switched_to_another_file_system_is_still_there(tmp_path: Path) -> None:
+    """What is stored is the link."""
+    (tmp_path / "current").symlink_to(tmp_path)
+    sources = Sources([os.fsencode(tmp_path / "current")])
+    (tmp_path / "current").unlink()
+    (tmp_path / "current").symlink_to("/proc")
+    sources.verify()

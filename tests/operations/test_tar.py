@@ -332,7 +332,8 @@ def test_more_attributes_than_an_archive_can_hold_are_named(scene: Scene) -> Non
         ("metadata", b"acl", "an ACL has more than 8,192 entries"),
         ("metadata", b"xattrs", "it has more than 32,768 extended attributes"),
     ]
-    assert scene.restore("a") == {"acl": b"", "xattrs": b""}
+    with tarfile.open(fileobj=io.BytesIO(exported(scene, "a", tar_format="PAX"))) as tar:
+        assert tar.getnames() == ["acl", "xattrs"]  # hardly any file system can hold what is left of the attributes
 
 
 @pytest.mark.parametrize("chunk", [bytes(32), b"\x07" * 32], ids=["hole", "chunk"])

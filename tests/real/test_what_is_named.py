@@ -113,6 +113,26 @@ def test_a_listed_path_is_stored_behind_its_first_slash_dot_as_a_path_of_the_com
     assert stored(bork, f"{repository}::a") == stored(bork, f"{repository}::b") == ["left out/deep/keep/file"]
 
 
+def test_a_listed_path_is_stored_whatever_patterns_and_tags_say(source: Path, repository: Path, bork: Bork) -> None:
+    """No more and no less than what is listed, as by Borg."""
+    (source / "top" / "tagged" / "CACHEDIR.TAG").write_text("Signature: 8a477f597d28d172789f06886806bc55")
+    listed = sorted(str(path.relative_to(source)) for path in (source / "top" / "tagged").rglob("*"))
+    options = ("--exclude-caches", "--exclude-if-present", ".nobackup", "--exclude", "pp:top/tagged/keep")
+    text = "\n".join(["top/tagged", *listed]).encode()
+    bork("create", *options, "--paths-from-stdin", f"{repository}::a", cwd=source, stdin=text)
+    assert stored(bork, f"{repository}::a") == ["top/tagged", *listed]
+
+
+def test_a_listed_path_is_taken_by_its_names(source: Path, repository: Path, bork: Bork) -> None:
+    (source / "outer").write_text("outer")
+    (source / "top" / "outer").write_text("another one")
+    (source / "way").symlink_to("top/other")
+    text = b"way/../outer\ntop/other/.\nnothing/../top/link\n"
+    bork("create", "--paths-from-stdin", f"{repository}::a", cwd=source, stdin=text)
+    assert stored(bork, f"{repository}::a") == ["outer", "top/link", "top/other"]
+    assert bork("extract", "--stdout", f"{repository}::a", "outer").stdout == b"outer"
+
+
 @pytest.mark.parametrize("words", [["-"], ["--paths-from-stdin"]])
 def test_a_closed_stdin_is_refused_and_no_other_file_is_taken_for_it(
     words: list[str], source: Path, repository: Path, bork: Bork

@@ -50,9 +50,10 @@ impl Sources {
     }
 }
 
-/// Asks for the file system itself, too: `statx` is answered from memory for a while.
+/// Asks for the file system itself, too: `statx` is answered from memory for a while. Of a link nothing but itself is
+/// stored.
 fn device(path: &[u8]) -> io::Result<u64> {
-    let fd = openat(CWD, path, OFlags::PATH | OFlags::CLOEXEC, Mode::empty())?;
+    let fd = openat(CWD, path, OFlags::PATH | OFlags::NOFOLLOW | OFlags::CLOEXEC, Mode::empty())?;
     fstatfs(&fd)?;
     Ok(stat_fd(fd.as_fd())?.device)
 }

@@ -69,6 +69,14 @@ class Repair:
             generations.publish(self._repository, self._keys, Generation(number + 1))
             self._set_aside(layout.generation_name(number))
             self.repaired.generations += 1
+        for older in self._repository.generations():
+            try:
+                generations.read(self._repository, self._keys, older)
+            except ObjectMissing:
+                continue
+            except IntegrityError as fault:  # nobody needs it
+                self._say("generation", layout.generation_name(older), fault)
+                self.repaired.generations += self._set_aside(layout.generation_name(older))
 
     def heads(self) -> None:
         """Set aside heads that do not open: their archives are lost, and their names are free again."""

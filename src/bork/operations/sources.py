@@ -38,7 +38,7 @@ class Sources:
             shown = os.path.normpath(os.fsdecode(path))
             try:
                 # Not ``stat``: that is answered from memory for a while.
-                os.statvfs(path)
+                os.statvfs(path if not os.path.islink(path) else os.path.dirname(path) or b".")
             except OSError as fault:
                 if fault.errno in _GONE:
                     raise SourceGone(shown, fault.strerror) from fault
@@ -48,6 +48,6 @@ class Sources:
 
 def _device(path: bytes) -> int | None:
     try:
-        return os.stat(path).st_dev
+        return os.lstat(path).st_dev  # of a link nothing but itself is stored
     except OSError:
         return None

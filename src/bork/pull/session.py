@@ -29,7 +29,7 @@ class Connecting:
 
     def __init__(self, connect: Callable[[Callable[[], bool]], Line], *, eager: bool) -> None:
         self._connect = connect
-        self._is_unwanted = threading.Event()
+        self._is_unwanted, self._has_ended = threading.Event(), threading.Event()
         self._line: Line | None = None
         self._fault: BaseException | None = None
         self._thread = threading.Thread(target=self._try, name="connect", daemon=True) if eager else None
@@ -41,6 +41,8 @@ class Connecting:
             self._line = self._connect(self._is_wanted)
         except BaseException as fault:  # noqa: BLE001 (raised again in the thread that wants the line)
             self._fault = fault
+        finally:
+            self._has_ended.set()
 
     def _is_wanted(self) -> bool:
         return not self._is_unwanted.is_set()
@@ -50,8 +52,9 @@ class Connecting:
         if self._thread is None:
             self._line = self._line or self._connect(self._is_wanted)
         else:
-            while self._thread.is_alive():
-                self._thread.join(STEP_S)  # in steps, so that signals are seen
+            # In steps, so that signals are seen. Not for the thread itself: after a signal Python takes it for ended.
+            while not self._has_ended.wait(STEP_S):
+                pass
         if self._fault is not None:
             raise self._fault
         assert self._line is not None
@@ -70,7 +73,7 @@ class Connecting:
         """Close the line, or give up making one: no ssh that asks for a password stays behind."""
         self._is_unwanted.set()
         if self._thread is not None:
-            self._thread.join()
+            self._has_ended.wait()
         if self._line is not None:
             self._line.close()
 

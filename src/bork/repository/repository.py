@@ -394,7 +394,7 @@ class Repository:
     def free_space(self) -> int | None:
         """Bytes that can still be put, by the medium and the quota; None if nobody can tell."""
         free = self._store.free_space()
-        if not self.config.storage_quota:
+        if not self.config.storage_quota or self.makes_room:
             return free
         left = max(0, self.config.storage_quota - self.used_bytes())
         return left if free is None else min(free, left)

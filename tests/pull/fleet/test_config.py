@@ -117,7 +117,10 @@ def test_a_server_without_the_key_neither_prunes_nor_compacts(tmp_path: Path) ->
         ("ssh-options = ['-oProxyCommand=x']", "[hosts.web] ssh-options", "Name=value"),
         ('ssh-options = ["Port=1\\nProxyCommand=x"]', "[hosts.web] ssh-options", "control character"),
         ("ssh-options = ['StrictHostKeyChecking=no']", "[hosts.web] ssh-options", "stays on"),
+        ("ssh-options = ['StrictHostKeyChecking=false']", "[hosts.web] ssh-options", "stays on"),
+        ("ssh-options = ['stricthostkeychecking=\"no\"']", "[hosts.web] ssh-options", "stays on"),
         ("ssh-options = ['userknownhostsfile=/dev/null']", "[hosts.web] ssh-options", "has to be known"),
+        ("ssh-options = ['UserKnownHostsFile=\"/dev/null\" /etc/x']", "[hosts.web] ssh-options", "has to be known"),
         ("agent = 'bork-agent; rm'", "[hosts.web] agent", "no name of a program"),
         ("agent = '-x'", "[hosts.web] agent", "no name of a program"),
         ("passcommand = 'a'\npassphrase-file = '/b'", "[hosts.web] passphrase-file", "not together"),
@@ -195,6 +198,20 @@ def test_a_file_that_anybody_may_write_is_not_obeyed(tmp_path: Path) -> None:
     path.chmod(0o666)
     with pytest.raises(PullConfigInvalid, match="may write to it"):
         config.load(str(path), "/root")
+
+
+@pytest.mark.needs("root")
+@pytest.mark.parametrize(("group", "is_obeyed"), [(0, True), (12345, False)])
+def test_a_file_that_another_group_may_write_is_not_obeyed(tmp_path: Path, group: int, is_obeyed: bool) -> None:
+    path = tmp_path / "pull.toml"
+    path.write_text(MINIMAL)
+    os.chown(path, 0, group)
+    path.chmod(0o664)
+    if is_obeyed:
+        config.load(str(path), "/root")
+    else:
+        with pytest.raises(PullConfigInvalid, match="may write to it"):
+            config.load(str(path), "/root")
 
 
 @pytest.mark.needs("root")

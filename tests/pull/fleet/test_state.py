@@ -48,9 +48,19 @@ def test_a_value_of_another_type_means_that_nothing_is_known(states: StateDirect
         path.write_text(json.dumps({**data, key: {}}))
         assert states.load("web", "/r") == HostState(), key
     for key in data["good"]:
-        if key not in ("compressed_size", "files"):
+        if key != "compressed_size":
             path.write_text(json.dumps({**data, "good": {**data["good"], key: None}}))
             assert states.load("web", "/r") == HostState(), key
+
+
+@pytest.mark.parametrize("value", [float("nan"), float("inf"), 1e300, -1.0])
+def test_a_moment_that_is_none_means_that_nothing_is_known(states: StateDirectory, value: float) -> None:
+    states.save("web", KNOWN)
+    path = Path(states.path, "web.json")
+    data = json.loads(path.read_text())
+    for damaged in ({"started": value}, {"ended": value}, {"good": {**data["good"], "start": value}}):
+        path.write_text(json.dumps({**data, **damaged}))
+        assert states.load("web", "/r") == HostState()
 
 
 def test_only_this_user_may_look(states: StateDirectory) -> None:

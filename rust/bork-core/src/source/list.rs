@@ -30,11 +30,11 @@ impl<R: Read> PathList<R> {
         }
         let mut roots: Vec<Root> = split(&bytes, &self.delimiter)
             .filter(|path| !path.is_empty())
-            .map(|path| Root { source: path.to_vec(), stored: stored_path(path), kind: RootKind::Entry })
+            .map(|path| Root { source: normal(path), stored: stored_path(path), kind: RootKind::Entry })
             .collect();
         roots.sort_by(|a, b| compare(&a.stored, &b.stored));
         // Two sources for one place stay, and are refused.
-        roots.dedup_by(|a, b| a.stored == b.stored && plain(&a.source) == plain(&b.source));
+        roots.dedup_by(|a, b| a.stored == b.stored && a.source == b.source);
         Ok(roots)
     }
 }
@@ -72,15 +72,46 @@ pub fn stored_path(path: &[u8]) -> Vec<u8> {
     names.join(&b'/')
 }
 
-/// Whether a path is absolute, and its names: equal for two ways to write the same.
-fn plain(path: &[u8]) -> (bool, Vec<&[u8]>) {
-    let names = path.split(|byte| *byte == b'/').filter(|name| !matches!(*name, b"" | b"."));
-    (path.starts_with(b"/"), names.collect())
+/// The path by its names, as a PATH of the command line is taken: `a/../b` is `b`, whatever `a` is.
+fn normal(path: &[u8]) -> Vec<u8> {
+    let is_absolute = path.starts_with(b"/");
+    let mut names: Vec<&[u8]> = Vec::new();
+    for name in path.split(|byte| *byte == b'/') {
+        match (name, names.last()) {
+            (b"" | b".", _) => {}
+            (b"..", Some(last)) if *last != b".." => {
+                names.pop();
+            }
+            (b"..", None) if is_absolute => {}
+            _ => names.push(name),
+        }
+    }
+    let joined = names.join(&b'/');
+    match (is_absolute, joined.is_empty()) {
+        (true, _) => [b"/", &joined[..]].concat(),
+        (false, true) => b".".to_vec(),
+        (false, false) => joined,
+    }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_path_is_taken_by_its_names() {
+        for (path, expected) in [
+            ("a/../c", "c"),
+            ("a/b/.", "a/b"),
+            ("../../c", "../../c"),
+            ("/../x//y/", "/x/y"),
+            ("a/./b/../c", "a/c"),
+            ("a/..", "."),
+            ("/", "/"),
+        ] {
+            assert_eq!(normal(path.as_bytes()), expected.as_bytes(), "{path}");
+        }
+    }
 
     #[test]
     fn paths_are_split_sorted_and_made_relative() {
@@ -93,7 +124,7 @@ mod tests {
     fn a_path_given_twice_is_one_and_two_paths_for_one_place_stay_two() {
         let list = PathList { source: &b"a/x\n./a//x\n/a/x\nb/./a/x"[..], delimiter: b"\n".to_vec() };
         let sources: Vec<_> = list.read().expect("memory").into_iter().map(|root| root.source).collect();
-        assert_eq!(sources, [&b"a/x"[..], b"/a/x", b"b/./a/x"]);
+        assert_eq!(sources, [&b"a/x"[..], b"/a/x", b"b/a/x"]);
     }
 
     #[test]

@@ -123,13 +123,23 @@ pub struct Walker<P> {
     previous: Join<P>,
     sequence: u64,
     root_device: u64,
+    /// The entry of a path list is visited: it is stored whatever patterns and tags say, without what is in it.
+    is_alone: bool,
 }
 
 impl<P: Previous> Walker<P> {
     /// `roots` come from [`super::sort_roots`].
     pub fn new(roots: Vec<Root>, options: WalkOptions, previous: P) -> Self {
         let previous = Join::new(previous);
-        Walker { options, roots: roots.into_iter(), frames: Vec::new(), previous, sequence: 0, root_device: 0 }
+        Walker {
+            options,
+            roots: roots.into_iter(),
+            frames: Vec::new(),
+            previous,
+            sequence: 0,
+            root_device: 0,
+            is_alone: false,
+        }
     }
 
     /// The next run of entries; `None` at the end.
@@ -196,8 +206,9 @@ impl<P: Previous> Walker<P> {
         let dir = Arc::new(dir);
         let kind = if is_directory { NameKind::Directory } else { NameKind::Other };
         let depth = self.frames.len();
+        self.is_alone = root.kind == RootKind::Entry;
         self.visit(&dir, &name, kind, None, unit);
-        if root.kind == RootKind::Entry {
+        if std::mem::take(&mut self.is_alone) {
             self.frames.truncate(depth);
         }
         true
@@ -274,7 +285,7 @@ impl<P: Previous> Walker<P> {
     }
 
     fn decide(&self, dir: &Dir, name: &CStr) -> Decision {
-        if self.options.matcher.is_empty() {
+        if self.is_alone || self.options.matcher.is_empty() {
             return Decision::Default;
         }
         let shown = dir.shown(name.to_bytes());
@@ -318,7 +329,7 @@ impl<P: Previous> Walker<P> {
         let stays_empty = !is_root
             && other_device
             && ((self.options.one_file_system && child_device != self.root_device) || is_pseudo(child.fd()));
-        let names = if stays_empty { Ok(Names::default()) } else { Names::read(child.fd()) };
+        let names = if stays_empty || self.is_alone { Ok(Names::default()) } else { Names::read(child.fd()) };
         let mut names = match names {
             Ok(names) => names,
             Err(error) => {

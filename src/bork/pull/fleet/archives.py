@@ -70,7 +70,7 @@ def require_distinct(hosts: Iterable[Host]) -> None:
             other = next((name for name, sample in samples if name != host.name and matches(sample)), None)
             if other is not None:
                 raise ValueError(
-                    f"in {host.repository} the archives of {host.name} and {other} cannot be told apart by their names: "
+                    f"in {host.repository} the archives of {host.name} and {other} cannot be told apart by name: "
                     'begin "archive" with "{name}" and a character that no name holds, such as "{name}@{now}"'
                 )
 
