@@ -399,9 +399,13 @@ fn an_archive_that_is_cut_in_another_way_is_the_one_that_a_backup_would_have_mad
     assert_eq!(recreated.root, direct.root);
     let count =
         |outcome: &Outcome, name| outcome.numbers.iter().find(|(key, _)| *key == name).map(|(_, number)| *number);
-    for name in ["items", "files", "chunks", "original_size"] {
+    for name in ["items", "files", "original_size"] {
         assert_eq!(count(&recreated, name), count(&direct, name), "{name}");
     }
+    // The second name of a file counts, too, if the first one was still being read when a worker came to it.
+    let of_large = 1 + ((9_u64 << 20) - 100).div_ceil(64 << 10);
+    let chunks = [&recreated, &direct].map(|outcome| count(outcome, "chunks").expect("counted"));
+    assert_eq!(chunks[0].abs_diff(chunks[1]) % of_large, 0, "{chunks:?}");
     memory.extract(&keys, recreated.root.expect("a root"), target.path());
     assert_same(source.path(), target.path());
 }
