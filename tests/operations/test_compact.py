@@ -8,8 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bork.errors import IntegrityError, LockTimeout, NoSpace, StorageQuotaExceeded
-from bork.operations import check, compact, config, delete, generations, rename
+from bork.errors import ArchiveDoesNotExist, IntegrityError, LockTimeout, NoSpace, StorageQuotaExceeded
+from bork.operations import check, compact, config, delete, generations, rename, sessions
 from bork.operations.check import CheckOptions
 from bork.operations.compact import CompactOptions, CompactOutcome, PackUsage, plan_rewrite
 from bork.operations.create import Compression
@@ -253,6 +253,28 @@ def test_a_condemned_pack_that_is_needed_again_is_pardoned(scene: Scene, trees: 
     with somebody(scene, "reader") as opened:
         condemned = generations.newest(opened.repository, opened.keys).condemned
         assert not set(opened.repository.packs()) & set(condemned)
+
+
+def test_an_archive_that_is_committed_when_a_reader_has_seen_the_index_is_not_there_for_it(
+    scene: Scene, trees: dict[str, Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It needs a chunk that the reader knows in a condemned pack only, which goes when the chunk is stored again."""
+    remove(scene, "old")
+    with somebody(scene, "reader"):
+        run(scene)  # what only "old" needed is condemned, and still there
+    real = sessions.begin
+
+    def begin(*arguments: object) -> object:
+        session = real(*arguments)  # type: ignore[arg-type]  # as it was called
+        monkeypatch.setattr(sessions, "begin", real)
+        scene.create("new", trees["old"])
+        run(scene)
+        return session
+
+    monkeypatch.setattr(sessions, "begin", begin)
+    with pytest.raises(ArchiveDoesNotExist):
+        scene.restore("new")
+    assert scene.restore("new") == expected(trees["old"])
 
 
 def lose_newest_generation(scene: Scene) -> None:

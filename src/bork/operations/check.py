@@ -299,7 +299,7 @@ def _wanted(options: CheckOptions, opened: OpenRepository, counted: CountedProbl
     """The archives to check. A head that cannot be opened has no name: it is a problem of every selection."""
     if options.name is not None:
         try:
-            return [find_archive(opened.repository, opened.keys, options.name)]
+            return [find_archive(opened.repository, opened.keys, options.name, sight=opened.sight)]
         except RepositoryError as fault:
             counted.problem("damaged", name_bytes(options.name), str(fault))
             return []

@@ -69,8 +69,8 @@ def run(access: Access, old: ArchiveName, new: ArchiveName, options: DiffOptions
     Raises: ArchiveDoesNotExist, CancelledByUser, and as ``open_repository``, ``load_index`` and ``drive``;
     IntegrityError, at the end, if there was content that could not be read.
     """
-    with open_repository(access, sees=WHAT_IT_NEEDS) as opened:
-        entries = [find_archive(opened.repository, opened.keys, name) for name in (old, new)]
+    with open_repository(access, sees=WHAT_IT_NEEDS, archives=(old, new)) as opened:
+        entries = [find_archive(opened.repository, opened.keys, name, sight=opened.sight) for name in (old, new)]
         compare_chunks = options.same_chunker_params or entries[0].head.chunker == entries[1].head.chunker
         if not compare_chunks:
             events.log("warning", "--chunker-params are different between archives, diff will be slow.")

@@ -43,8 +43,8 @@ def run(access: Access, name: ArchiveName, options: ExportTarOptions, events: Ev
     Memory: four parts of the stream of 8 MiB, or as long as one object. Raises: ArchiveDoesNotExist, CancelledByUser,
     and as ``open_repository``, ``load_index`` and ``drive``; IntegrityError, if content is lost or damaged.
     """
-    with open_repository(access, sees=WHAT_IT_NEEDS) as opened:
-        entry = find_archive(opened.repository, opened.keys, name)
+    with open_repository(access, sees=WHAT_IT_NEEDS, archives=(name,)) as opened:
+        entry = find_archive(opened.repository, opened.keys, name, sight=opened.sight)
         loaded = load_index(access, opened.repository, opened.keys, events, sight=opened.sight)
         plan = reading_plan(access, entry, "tar", options.patterns, options.paths)
         plan.update(

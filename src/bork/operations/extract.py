@@ -59,8 +59,8 @@ def run(access: Access, name: ArchiveName, options: ExtractOptions, events: Even
     Raises: ArchiveDoesNotExist, CancelledByUser, and as ``open_repository``, ``load_index`` and ``drive``;
     IntegrityError, at the end, if content is lost or damaged in the repository (each such item was an event).
     """
-    with open_repository(access, sees=WHAT_IT_NEEDS) as opened:
-        entry = find_archive(opened.repository, opened.keys, name)
+    with open_repository(access, sees=WHAT_IT_NEEDS, archives=(name,)) as opened:
+        entry = find_archive(opened.repository, opened.keys, name, sight=opened.sight)
         loaded = load_index(access, opened.repository, opened.keys, events, sight=opened.sight)
         told = plan(access, entry, options)
         target = os.path.abspath(options.target)

@@ -102,11 +102,22 @@ def load_heads(
     return Heads(tuple(entries), tuple(damaged), frozenset(seen) - gone)
 
 
-def find_archive(repository: Repository, keys: Keys, name: ArchiveName) -> ArchiveEntry:
-    """One archive by its name; no other head is read. Raises: ArchiveDoesNotExist, IntegrityError, StorageError."""
+def find_archive(repository: Repository, keys: Keys, name: ArchiveName, *, sight: Sight | None = None) -> ArchiveEntry:
+    """One archive by its name; no other head is read. ``sight``: in which it was looked for already, if it was.
+
+    Raises: ArchiveDoesNotExist, IntegrityError, StorageError.
+    """
     head = head_id(keys, name)
-    sight = repository.look(layout.head_name(head), *what_shows_newest(known(repository)))
-    data = sight.object(layout.head_name(head))
+    place = layout.head_name(head)
+    if sight is None or not (layout.ARCHIVES in sight or place in sight):
+        sight = repository.look(place, *what_shows_newest(known(repository)))
+    if layout.ARCHIVES in sight:
+        heads = sight.heads()
+        is_there, data = head in heads, heads.get(head)
+    else:
+        is_there, data = sight.is_there(place), sight.object(place)
+    if not is_there:
+        raise ArchiveDoesNotExist(name)
     if data is None:
         try:
             data = repository.get_head(head)

@@ -60,7 +60,7 @@ def archives(access: Access, wanted: ArchiveFilter | Sequence[ArchiveName]) -> l
         if isinstance(wanted, ArchiveFilter):
             chosen = select(heads.entries, wanted)
         else:
-            chosen = [find_archive(opened.repository, opened.keys, name) for name in wanted]
+            chosen = [find_archive(opened.repository, opened.keys, name, sight=opened.sight) for name in wanted]
         return [ArchiveInfo(entry, around) for entry in chosen]
 
 

@@ -62,8 +62,8 @@ def items(access: Access, name: ArchiveName, options: ListOptions, events: Event
 
     Raises: ArchiveDoesNotExist, CancelledByUser, and as ``open_repository``, ``load_index`` and ``drive``.
     """
-    with open_repository(access, sees=WHAT_IT_NEEDS) as opened:
-        entry = find_archive(opened.repository, opened.keys, name)
+    with open_repository(access, sees=WHAT_IT_NEEDS, archives=(name,)) as opened:
+        entry = find_archive(opened.repository, opened.keys, name, sight=opened.sight)
         loaded = load_index(access, opened.repository, opened.keys, events, sight=opened.sight)
         plan = reading_plan(access, entry, "list", options.patterns, options.paths)
         plan["format"] = options.format

@@ -19,6 +19,8 @@ from bork.errors import (
 )
 from bork.operations import security, sessions
 from bork.operations.access import Access, PassphraseSource, Questions
+from bork.operations.heads import head_id
+from bork.repository import layout
 from bork.repository.repository import Repository
 
 if TYPE_CHECKING:
@@ -26,6 +28,7 @@ if TYPE_CHECKING:
     from types import TracebackType
 
     from bork.crypto.modes import Mode
+    from bork.operations.selection import ArchiveName
     from bork.operations.sessions import Session
     from bork.repository.session import Role
     from bork.repository.sight import Sight
@@ -77,12 +80,18 @@ class OpenRepository(NamedTuple):
 
 
 def open_repository(
-    access: Access, *, needs_key: bool = True, role: Role = "reader", sees: Sequence[str] = ()
+    access: Access,
+    *,
+    needs_key: bool = True,
+    role: Role = "reader",
+    sees: Sequence[str] = (),
+    archives: Sequence[ArchiveName] = (),
 ) -> OpenRepository:
     """Without a key nothing is asked and nothing remembered: enough for what a blind server may do.
 
     ``role``: what the session may do, and who has to wait for whom (``bork.operations.sessions``).
-    ``sees``: collections that will be needed, see ``sessions.begin``.
+    ``sees``: collections that will be needed, see ``sessions.begin``. ``archives``: heads that will be looked for; they
+    are seen before them. An archive that is committed later may need what these do not show.
 
     Raises: RepositoryDoesNotExist, InvalidRepository and the other refusals of ``Repository.open``; what
     ``security.verify``, ``unlock`` and ``sessions.begin`` raise; StorageError.
@@ -103,6 +112,7 @@ def open_repository(
                     repository.location, f"it names the suite {repository.config.suite}, and the key {keys.suite}"
                 )
             security.remember(access, repository)
+            sees = (*(layout.head_name(head_id(keys, name)) for name in archives), *sees)
         session = None if access.bypass_lock and role == "reader" else sessions.begin(access, repository, role, sees)
     except BaseException:
         store.close()

@@ -211,7 +211,7 @@ def _whats(repository: Repository, role: Role, sees: Sequence[str], generation: 
     first = (layout.SESSIONS,) if _IN_THE_WAY[role] else ()
     if repository.listing_lag_s:
         return (*first, *newest)
-    heads = tuple(what for what in sees if what == layout.ARCHIVES)
+    heads = tuple(what for what in sees if what.startswith(layout.ARCHIVES))
     return (*first, *heads, *newest, *(what for what in sees if what not in heads))
 
 

@@ -45,8 +45,8 @@ def run(
     """
     dry_run = options.to == "nowhere"
     try:
-        with open_repository(access, sees=WHAT_IT_NEEDS) as opened:
-            entry = find_archive(opened.repository, opened.keys, name)
+        with open_repository(access, sees=WHAT_IT_NEEDS, archives=(name,)) as opened:
+            entry = find_archive(opened.repository, opened.keys, name, sight=opened.sight)
             loaded = load_index(access, opened.repository, opened.keys, events, sight=opened.sight)
             plan = extract.plan(access, entry, options._replace(to="nowhere"))
             plan.update(remote_target=target, dry_run=dry_run)
