@@ -151,17 +151,8 @@ def _check_blindly(opened: OpenRepository, counted: CountedProblems) -> None:
 
 
 def _check_generations(opened: OpenRepository, counted: CountedProblems) -> None:
-    for number in opened.repository.generations():
-        name = layout.generation_name(number)
-        look: Callable[[], object] = partial(opened.repository.verify, name)
-        if opened.unlocked is not None:
-            look = partial(generations.read, opened.repository, opened.unlocked, number)
-        try:
-            look()
-        except ObjectMissing:
-            continue  # a newer one took its place meanwhile
-        except IntegrityError as fault:
-            counted.problem("damaged", name.encode(), str(fault))
+    for name, fault in generations.damaged(opened.repository, opened.unlocked):
+        counted.problem("damaged", name.encode(), str(fault))
 
 
 def _check_keys(opened: OpenRepository, counted: CountedProblems) -> None:

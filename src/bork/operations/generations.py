@@ -9,10 +9,13 @@ from bork.errors import GenerationDamaged, IntegrityError, ObjectMissing
 from bork.repository import layout
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from bork.core import Keys
     from bork.operations.events import EventSink
     from bork.repository.repository import Repository
     from bork.repository.sight import Sight
+    from bork.storage.names import ObjectName
 
 KEPT = 2  # generations: the newest, and the one before it for who has just listed them
 
@@ -96,9 +99,22 @@ def _opened(repository: Repository, keys: Keys, number: int, data: bytes, events
         return Generation(number)
 
 
-def read(repository: Repository, keys: Keys, number: int) -> Generation:
-    """One of them, whoever asks. Raises: IntegrityError, UnsupportedFormat, ObjectMissing, StorageError."""
-    return decode(number, keys.open_generation(number, repository.get_generation(number)))
+def damaged(repository: Repository, keys: Keys | None) -> Iterator[tuple[ObjectName, IntegrityError]]:
+    """Those that are not what they were, of all that are kept; without keys, by their checksums.
+
+    Raises: UnsupportedFormat, StorageError.
+    """
+    for number in repository.generations():
+        name = layout.generation_name(number)
+        try:
+            if keys is None:
+                repository.verify(name)
+            else:
+                decode(number, keys.open_generation(number, repository.get_generation(number)))
+        except ObjectMissing:
+            continue  # a newer one took its place meanwhile
+        except IntegrityError as fault:
+            yield name, fault
 
 
 def publish(repository: Repository, keys: Keys, generation: Generation) -> None:

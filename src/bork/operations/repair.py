@@ -60,23 +60,17 @@ class Repair:
         self._unread: set[PackId] = set()  # packs that the medium did not give when they were to be moved
 
     def generation(self) -> None:
-        """A generation that cannot be read condemns nothing, which is always right: put one that says so."""
+        """A generation that cannot be read condemns nothing, which is always right: put one that says so. All that
+        cannot be read are set aside then.
+        """
         number = generations.newest_number(self._repository)
         try:
             generations.newest(self._repository, self._keys)
-        except IntegrityError as fault:
-            self._say("generation", layout.generation_name(number), fault)
+        except IntegrityError:
             generations.publish(self._repository, self._keys, Generation(number + 1))
-            self._set_aside(layout.generation_name(number))
-            self.repaired.generations += 1
-        for older in self._repository.generations():
-            try:
-                generations.read(self._repository, self._keys, older)
-            except ObjectMissing:
-                continue
-            except IntegrityError as fault:  # nobody needs it
-                self._say("generation", layout.generation_name(older), fault)
-                self.repaired.generations += self._set_aside(layout.generation_name(older))
+        for name, fault in generations.damaged(self._repository, self._keys):
+            self._say("generation", name, fault)
+            self.repaired.generations += self._set_aside(name)
 
     def heads(self) -> None:
         """Set aside heads that do not open: their archives are lost, and their names are free again."""
